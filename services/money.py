@@ -1,0 +1,69 @@
+"""Money: integers of nano-USD, always.
+
+Prices are nano-USD per million tokens, read as Decimal from the text of the configuration. A float never meets money;
+one becomes of it only where a JSON answer shows dollars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+
+NANO_USD = 1_000_000_000
+MTOK = 1_000_000
+
+# Lua numbers are doubles, exact below 2^53; $9,000,000 in nano-USD is just below it.
+MAX_BUDGET_NANO_USD = 9_000_000 * NANO_USD
+
+
+def nano_from_usd(usd: Decimal | int | str) -> int:
+    """Dollars to nano-USD, half-even. Raises ValueError for what is no finite amount."""
+    try:
+        amount = Decimal(usd)
+    except ArithmeticError as error:
+        raise ValueError(f"{usd!r} is not an amount of money") from error
+    if not amount.is_finite():
+        raise ValueError(f"{usd!r} is not an amount of money")
+    return int((amount * NANO_USD).to_integral_value(rounding=ROUND_HALF_EVEN))
+
+
+def usd_from_nano(nano_usd: int) -> float:
+    """Nano-USD to dollars, to show; never to reckon with."""
+    return nano_usd / NANO_USD
+
+
+def usd_text(nano_usd: int) -> str:
+    """Nano-USD as exact dollars for messages and headers: `0.0000725`."""
+    return f"{Decimal(nano_usd).scaleb(-9).normalize():f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a deployment charges: nano-USD per million tokens, and nano-USD per call.
+
+    The token classes are disjoint here: `input` is for tokens neither read from nor written to a cache.
+    """
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    request: int = 0
+
+    def cost(self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int = 0, cache_write_tokens: int = 0) -> int:
+        """Nano-USD of one call, rounded once, half-even. `input_tokens` includes the cached ones, as OpenAI counts."""
+        plain = max(0, input_tokens - cache_read_tokens - cache_write_tokens)
+        weighed = (
+            plain * self.input
+            + output_tokens * self.output
+            + cache_read_tokens * self.cache_read
+            + cache_write_tokens * self.cache_write
+        )
+        return round(Fraction(weighed, MTOK)) + self.request
+
+    def ceiling(self, *, input_tokens: int, output_tokens: int) -> int:
+        """The most that a call of at most these tokens can cost, rounded up."""
+        dearest_input = max(self.input, self.cache_read, self.cache_write)
+        weighed = input_tokens * dearest_input + output_tokens * self.output
+        return -(-weighed // MTOK) + self.request
