@@ -12,9 +12,9 @@ INTERNAL with no detail.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Mapping
 
 import grpc
 from gateway.v1 import errors_pb2
@@ -158,7 +158,7 @@ class GatewayError(Exception):
 
 def internal() -> GatewayError:
     """What a caller may know of a failure that nobody foresaw: nothing but that it happened."""
-    return GatewayError(Reason.ERROR_REASON_INTERNAL, "The gateway met an internal error; its log has it by this call id.")
+    return GatewayError(Reason.ERROR_REASON_INTERNAL, "The gateway met an internal error; its log tells more.")
 
 
 def unavailable(message: str, retry_after_seconds: float = 1.0) -> GatewayError:

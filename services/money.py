@@ -51,7 +51,9 @@ class Rates:
     cache_write: int = 0
     request: int = 0
 
-    def cost(self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int = 0, cache_write_tokens: int = 0) -> int:
+    def cost(
+        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int = 0, cache_write_tokens: int = 0
+    ) -> int:
         """Nano-USD of one call, rounded once, half-even. `input_tokens` includes the cached ones, as OpenAI counts."""
         plain = max(0, input_tokens - cache_read_tokens - cache_write_tokens)
         weighed = (

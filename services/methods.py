@@ -1,0 +1,75 @@
+"""Every RPC of `protos/`, typed: what the transports and their users name a method by.
+
+`tests/unit/services/test_methods.py` holds this table to the protos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from gateway.v1 import keystore_pb2 as k
+from gateway.v1 import ledger_pb2 as led
+from gateway.v1 import router_pb2 as r
+from google.protobuf.message import Message
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+Up = TypeVar("Up", bound=Message)
+Down = TypeVar("Down", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Generic[Request, Response]):
+    """One request, one response."""
+
+    path: str
+    request: type[Request]
+    response: type[Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange(Generic[Up, Down]):
+    """A link: frames of type `up` from the client, of type `down` from the server, in batches."""
+
+    path: str
+    up: type[Up]
+    down: type[Down]
+    # The messages that carry them: one repeated field, `frames`.
+    up_batch: Any
+    down_batch: Any
+
+
+INFERENCE = Exchange("/gateway.v1.Inference/Exchange", r.EdgeFrame, r.RouterFrame, r.EdgeBatch, r.RouterBatch)
+
+ADMISSION = Exchange(
+    "/gateway.v1.Admission/Exchange",
+    k.AdmissionFrame,
+    k.AdmissionReplyFrame,
+    k.AdmissionBatch,
+    k.AdmissionReplyBatch,
+)
+CREATE_KEY = Unary("/gateway.v1.Keys/CreateKey", k.CreateKeyRequest, k.CreateKeyResponse)
+GET_KEY = Unary("/gateway.v1.Keys/GetKey", k.GetKeyRequest, k.GetKeyResponse)
+SET_KEY_BLOCKED = Unary("/gateway.v1.Keys/SetKeyBlocked", k.SetKeyBlockedRequest, k.SetKeyBlockedResponse)
+DELETE_KEYS = Unary("/gateway.v1.Keys/DeleteKeys", k.DeleteKeysRequest, k.DeleteKeysResponse)
+GET_GATEWAY_BUDGET = Unary("/gateway.v1.Keys/GetGatewayBudget", k.GetGatewayBudgetRequest, k.GetGatewayBudgetResponse)
+
+RECORD = Exchange("/gateway.v1.Ledger/Record", led.RecordFrame, led.StoredFrame, led.RecordBatch, led.StoredBatch)
+SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpendResponse)
+LIST_ENTRIES = Unary("/gateway.v1.Ledger/ListEntries", led.ListEntriesRequest, led.ListEntriesResponse)
+QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.QuerySpendResponse)
+
+ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
+    INFERENCE,
+    ADMISSION,
+    CREATE_KEY,
+    GET_KEY,
+    SET_KEY_BLOCKED,
+    DELETE_KEYS,
+    GET_GATEWAY_BUDGET,
+    RECORD,
+    SUM_SPEND,
+    LIST_ENTRIES,
+    QUERY_SPEND,
+)
