@@ -1,0 +1,1 @@
+"""LiteLLM's admin paths: tables of routes onto the RPCs of keystore and ledger."""

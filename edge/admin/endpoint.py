@@ -1,0 +1,130 @@
+"""One ASGI endpoint for every admin route: authentication, the body, the answer, failures."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from edge.auth import Authenticator, Credential
+from edge.errors import render
+from edge.http import CallerGone, call_id_of, read_body
+from services.errors import GatewayError, Reason, internal
+
+# Admin bodies are small objects; a megabyte is thousands of models or keys.
+MAX_ADMIN_BODY_BYTES = 1024 * 1024
+
+
+class Access(enum.Enum):
+    """Who may use a route. A route has exactly one; there is no default."""
+
+    MASTER = "master"
+    # Any key that can be one; the handler asks the keystore about it.
+    ANY_KEY = "any key"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRequest:
+    """What a handler gets. `credential` is None on public routes only; `body` is {} when there is none."""
+
+    credential: Credential | None
+    query: dict[str, str]
+    body: dict[str, Any]
+    path: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAnswer:
+    """An answer that is not 200 with JSON: another status, or bytes of another type."""
+
+    status: int
+    body: object
+    content_type: str = "application/json"
+
+
+Handler = Callable[[AdminRequest], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRoute:
+    """One row of a table of admin routes."""
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+
+
+class AdminEndpoint:
+    """The ASGI endpoint of one row."""
+
+    def __init__(self, route: AdminRoute, authenticator: Authenticator, log: FilteringBoundLogger) -> None:
+        self._route = route
+        self._authenticator = authenticator
+        self._log = log
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        try:
+            answer = await self._route.handler(await self._request(scope, receive))
+            if not isinstance(answer, AdminAnswer):
+                answer = AdminAnswer(200, answer)
+            status = answer.status
+            body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
+            headers = [
+                (b"content-type", answer.content_type.encode()),
+                (b"content-length", str(len(body)).encode()),
+            ]
+        except CallerGone:
+            return
+        except GatewayError as error:
+            status, headers, body = render(error)
+        except Exception:
+            self._log.exception("admin_failed", route=self._route.path)
+            status, headers, body = render(internal())
+        headers.append((b"x-litellm-call-id", call_id_of(scope["headers"]).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _request(self, scope: MutableMapping[str, Any], receive: Any) -> AdminRequest:
+        credential = None
+        if self._route.access is not Access.PUBLIC:
+            credential = self._authenticator.identify(scope["headers"])
+            if self._route.access is Access.MASTER and not credential.master:
+                raise GatewayError(
+                    Reason.ERROR_REASON_PERMISSION_DENIED,
+                    f"Authentication Error, Only proxy admin can use this route. Route={self._route.path}.",
+                    param="None",
+                )
+        raw = await read_body(scope, receive, MAX_ADMIN_BODY_BYTES)
+        return AdminRequest(
+            credential=credential,
+            query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+            body=_object_in(raw),
+            path=scope.get("path_params") or {},
+        )
+
+
+def _object_in(raw: bytes) -> dict[str, Any]:
+    if not raw.strip():
+        return {}
+    try:
+        body = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise GatewayError(
+            Reason.ERROR_REASON_INVALID_REQUEST, f"Invalid JSON payload: {error}.", param="request_body"
+        ) from None
+    return body
+
+
+def convert(body: dict[str, Any], into: type[Any]) -> Any:
+    """The body as a typed object. GatewayError names the member that does not fit."""
+    try:
+        return msgspec.convert(body, into, strict=True)
+    except msgspec.ValidationError as error:
+        raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"The request body is not valid: {error}.") from None

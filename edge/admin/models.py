@@ -1,0 +1,95 @@
+"""What a caller may ask for, and whether the gateway is up."""
+
+from __future__ import annotations
+
+from gateway.v1 import common_pb2, keystore_pb2
+
+from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
+from edge.admission import AdmissionClient
+from edge.exchange import Routers
+from services.errors import GatewayError, Reason
+from services.methods import GET_KEY
+from services.transport import Channel
+
+TIMEOUT_SECONDS = 10.0
+# LiteLLM's constant; model groups have no date of their own.
+CREATED = 1677610602
+
+
+class ModelAdmin:
+    """The handlers of /models and /health/*."""
+
+    def __init__(self, keystore: Channel, admission: AdmissionClient, routers: Routers) -> None:
+        self._keystore = keystore
+        self._admission = admission
+        self._routers = routers
+
+    def routes(self) -> list[AdminRoute]:
+        """The table."""
+        return [
+            AdminRoute("GET", "/v1/models", Access.ANY_KEY, self.list),
+            AdminRoute("GET", "/models", Access.ANY_KEY, self.list),
+            AdminRoute("GET", "/health/liveliness", Access.PUBLIC, self.alive),
+            AdminRoute("GET", "/health/liveness", Access.PUBLIC, self.alive),
+            AdminRoute("GET", "/health/readiness", Access.PUBLIC, self.ready),
+        ]
+
+    async def list(self, request: AdminRequest) -> object:
+        """The model groups that this key may call."""
+        assert request.credential is not None
+        models = self._routers.models
+        if not request.credential.master:
+            models = _allowed(models, await self._key(request.credential.digest))
+        return {"data": [_row(model) for model in models.values()], "object": "list"}
+
+    async def alive(self, request: AdminRequest) -> object:
+        """This process answers."""
+        return "I'm alive!"
+
+    async def ready(self, request: AdminRequest) -> object:
+        """A call would find a keystore and a router."""
+        keystore, router = self._admission.connected, self._routers.connected
+        body = {
+            "status": "healthy" if keystore and router else "unhealthy",
+            "db": "connected" if keystore else "Not connected",
+            "keystore": "connected" if keystore else "not connected",
+            "router": "connected" if router else "not connected",
+        }
+        return body if keystore and router else AdminAnswer(503, body)
+
+    async def _key(self, digest: bytes) -> keystore_pb2.Key:
+        named = keystore_pb2.GetKeyRequest(name=digest.hex())
+        try:
+            key = (await self._keystore.call(GET_KEY, named, timeout_seconds=TIMEOUT_SECONDS)).key
+        except GatewayError as error:
+            if error.reason != Reason.ERROR_REASON_NOT_FOUND:
+                raise
+            raise GatewayError(
+                Reason.ERROR_REASON_KEY_INVALID,
+                "Authentication Error, Invalid proxy server token passed.",
+                param="key",
+            ) from None
+        if key.blocked:
+            raise GatewayError(Reason.ERROR_REASON_KEY_BLOCKED, "Authentication Error, Key is blocked.", param="None")
+        return key
+
+
+def _allowed(models: dict[str, common_pb2.CatalogModel], key: keystore_pb2.Key) -> dict[str, common_pb2.CatalogModel]:
+    if not key.models:
+        return models
+    return {name: model for name, model in models.items() if name in key.models}
+
+
+def _row(model: common_pb2.CatalogModel) -> dict[str, object]:
+    row: dict[str, object] = {
+        "id": model.name,
+        "object": "model",
+        "created": CREATED,
+        "owned_by": "openai",
+        "mode": "chat",
+    }
+    if model.max_input_tokens:
+        row["max_input_tokens"] = model.max_input_tokens
+    if model.max_output_tokens:
+        row["max_output_tokens"] = model.max_output_tokens
+    return row

@@ -1,0 +1,121 @@
+"""The edge's side of admission: every call of this process on one link to the keystore."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.v1 import keystore_pb2
+from structlog.typing import FilteringBoundLogger
+
+from services.errors import GatewayError, unavailable
+from services.link import Link, LinkClosed
+from services.methods import ADMISSION
+from services.reconnect import keep_open
+from services.transport import Channel
+
+# The keystore answers in milliseconds, or refuses by itself when Redis does not answer it; this is for a keystore that
+# hangs.
+ANSWER_TIMEOUT_SECONDS = 5.0
+# How long a call waits for the first link of a process that has just started, or for the next after a break.
+LINK_TIMEOUT_SECONDS = 2.0
+
+_Link = Link[keystore_pb2.AdmissionFrame, keystore_pb2.AdmissionReplyFrame]
+
+
+class AdmissionClient:
+    """Asks for leave, one frame a call; answers are told apart by their sequence."""
+
+    def __init__(self, channel: Channel, log: FilteringBoundLogger) -> None:
+        self._channel = channel
+        self._log = log
+        self._link: _Link | None = None
+        self._linked = asyncio.Event()
+        self._sequence = 0
+        self._waiting: dict[int, asyncio.Future[keystore_pb2.AdmissionReplyFrame]] = {}
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to keep the link open."""
+        self._keeper = asyncio.create_task(keep_open(self._channel, ADMISSION, self._read, self._log))
+
+    async def stop(self) -> None:
+        """End the link."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+
+    @property
+    def connected(self) -> bool:
+        """Whether a keystore is there."""
+        return self._link is not None
+
+    async def admit(self, admit: keystore_pb2.Admit) -> keystore_pb2.Admitted:
+        """Leave for one call. GatewayError: the refusal, or UNAVAILABLE when no keystore answers.
+
+        A link that breaks before the answer is tried once more: a repeated dispatch id gets the hold it placed.
+        """
+        for last in (False, True):
+            link = self._link or await self._next_link()
+            try:
+                reply = await self._ask(link, admit)
+            except LinkClosed as closed:
+                if last:
+                    raise closed.as_error() from None
+                continue
+            if reply.HasField("refused"):
+                raise GatewayError.from_proto(reply.refused)
+            return reply.admitted
+        raise AssertionError("the loop returns or raises")
+
+    def release(self, dispatch_id: bytes, epoch: str) -> None:
+        """Give a hold back unspent: the call never reached a router. A broken link leaves that to the lease."""
+        if self._link is None:
+            return
+        self._sequence += 1
+        settle = keystore_pb2.Settle(dispatch_id=dispatch_id, cost_nano_usd=0, epoch=epoch)
+        try:
+            self._link.send(keystore_pb2.AdmissionFrame(sequence=self._sequence, settle=settle))
+        except LinkClosed:
+            self._log.info("hold_left_to_its_lease")
+
+    async def _next_link(self) -> _Link:
+        try:
+            async with asyncio.timeout(LINK_TIMEOUT_SECONDS):
+                await self._linked.wait()
+        except TimeoutError:
+            pass
+        if self._link is None:
+            raise unavailable("The keystore is not reachable; try again.")
+        return self._link
+
+    async def _ask(self, link: _Link, admit: keystore_pb2.Admit) -> keystore_pb2.AdmissionReplyFrame:
+        self._sequence += 1
+        sequence = self._sequence
+        answer: asyncio.Future[keystore_pb2.AdmissionReplyFrame] = asyncio.get_running_loop().create_future()
+        self._waiting[sequence] = answer
+        link.open_calls += 1
+        try:
+            link.send(keystore_pb2.AdmissionFrame(sequence=sequence, admit=admit))
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                return await answer
+        except TimeoutError:
+            raise unavailable("The keystore did not answer in time; try again.") from None
+        finally:
+            link.open_calls -= 1
+            self._waiting.pop(sequence, None)
+
+    async def _read(self, link: _Link) -> None:
+        self._link = link
+        self._linked.set()
+        try:
+            while True:
+                for reply in await link.receive():
+                    answer = self._waiting.get(reply.sequence)
+                    if answer is not None and not answer.done():
+                        answer.set_result(reply)
+        finally:
+            self._link = None
+            self._linked.clear()
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(LinkClosed())

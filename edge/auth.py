@@ -1,0 +1,62 @@
+"""Who is calling: one code path for every way to carry a key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.errors import GatewayError, Reason
+
+# In this order the first present wins, as in LiteLLM.
+CARRIERS = (b"x-litellm-api-key", b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key")
+
+# Our own secrets have 25 characters; custom ones may be longer, a megabyte may not.
+MAX_KEY_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a caller presented. `digest` is the key's SHA-256; the secret itself goes no further."""
+
+    master: bool
+    digest: bytes
+
+
+class Authenticator:
+    """Tells the master key from virtual keys. Whether a virtual key is good is the keystore's to say."""
+
+    def __init__(self, master_key: str) -> None:
+        if not master_key:
+            raise ValueError("the edge needs a master key")
+        self._master_digest = hashlib.sha256(master_key.encode()).digest()
+
+    def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Credential:
+        """The credential in these headers. GatewayError when there is none or it can be no key."""
+        secret = _secret_in(headers)
+        if not secret:
+            raise GatewayError(
+                Reason.ERROR_REASON_KEY_MISSING, "Authentication Error, No api key passed in.", param="None"
+            )
+        digest = hashlib.sha256(secret).digest()
+        if hmac.compare_digest(digest, self._master_digest):
+            return Credential(master=True, digest=digest)
+        if len(secret) > MAX_KEY_BYTES or not secret.startswith(b"sk-"):
+            raise GatewayError(
+                Reason.ERROR_REASON_KEY_MISSING,
+                "Authentication Error, a virtual key is expected: it starts with 'sk-'.",
+                param="None",
+            )
+        return Credential(master=False, digest=digest)
+
+
+def _secret_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    best, rank = b"", len(CARRIERS)
+    for name, value in headers:
+        if name in CARRIERS:
+            position = CARRIERS.index(name)
+            if position < rank and value:
+                best, rank = value, position
+    best = best.strip()
+    return best[7:].strip() if best[:7].lower() == b"bearer " else best

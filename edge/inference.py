@@ -1,0 +1,256 @@
+"""The one handler of every inference operation: HTTP in, one admission, one call to a router, HTTP out.
+
+It never looks into an answer: a `data` frame holds bytes in the caller's language, and they are written as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.v1 import common_pb2, keystore_pb2, router_pb2
+from structlog.typing import FilteringBoundLogger
+
+from edge.admission import AdmissionClient
+from edge.auth import Authenticator, Credential
+from edge.errors import render, render_event
+from edge.exchange import RouterCall, Routers
+from edge.http import CallerGone, call_id_of, read_body
+from edge.metrics import EdgeMetrics
+from edge.peek import Peek
+from services.errors import GatewayError, Reason, internal, unavailable
+from services.ids import IdMint, to_text
+from services.money import usd_text
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# A call whose router is lost before the answer began moves to another this often.
+MOVES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the table of inference operations."""
+
+    id: common_pb2.Operation
+    peek: Callable[[bytes], Peek]
+    # Nothing remains at the provider when a call is sent twice: it may move to another router after `sent`.
+    stateless: bool
+
+
+class Fate(enum.Enum):
+    """What became of a dispatch at one router."""
+
+    ANSWERED = "answered"
+    # The router was lost before it had started a provider request: the same dispatch may go to another.
+    LOST = "lost"
+    LOST_AFTER_SENT = "lost after sent"
+
+
+class Inference:
+    """An ASGI endpoint for one operation."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        *,
+        authenticator: Authenticator,
+        admission: AdmissionClient,
+        routers: Routers,
+        mint: IdMint,
+        metrics: EdgeMetrics,
+        max_body_bytes: int,
+        budget_exceeded_status: int,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._operation = operation
+        self._authenticator = authenticator
+        self._admission = admission
+        self._routers = routers
+        self._mint = mint
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._budget_exceeded_status = budget_exceeded_status
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        answer = Answer(send, call_id_of(scope["headers"]))
+        try:
+            credential = self._authenticator.identify(scope["headers"])
+            body = await read_body(scope, receive, self._max_body_bytes)
+            await self._run(credential, body, receive, answer)
+        except CallerGone:
+            answer.status = answer.status or 499
+        except GatewayError as error:
+            await answer.fail(error, self._budget_exceeded_status)
+        except Exception:
+            self._log.exception("call_failed", call_id=answer.call_id)
+            await answer.fail(internal(), self._budget_exceeded_status)
+        self._metrics.count(self._operation.id, answer.status, time.perf_counter() - started)
+
+    async def _run(self, credential: Credential, body: bytes, receive: Receive, answer: Answer) -> None:
+        peek = self._operation.peek(body)
+        request: router_pb2.Open | None = None
+        for _ in range(MOVES + 1):
+            request = request or await self._admit(credential, peek, len(body), answer.call_id)
+            fate = await self._dispatch(request, body, peek, receive, answer)
+            if fate is Fate.ANSWERED:
+                return
+            if fate is Fate.LOST_AFTER_SENT:
+                # Its entry is its own router's to make; what goes to another router is a new dispatch.
+                request = None
+                if not self._operation.stateless:
+                    break
+        if request is not None:
+            self._admission.release(request.dispatch_id, request.hold.epoch)
+        raise unavailable("The router of this call was lost; try again.")
+
+    async def _admit(self, credential: Credential, peek: Peek, size: int, call_id: str) -> router_pb2.Open:
+        dispatch_id = self._mint.new()
+        admit = keystore_pb2.Admit(
+            dispatch_id=dispatch_id,
+            key_digest=b"" if credential.master else credential.digest,
+            model=peek.model,
+            operation=self._operation.id,
+            input_tokens_bound=peek.input_tokens_bound,
+            output_tokens_limit=peek.output_tokens_limit,
+            choices=peek.choices,
+            stream=peek.stream,
+            end_user_id=peek.end_user_id,
+            tags=peek.tags,
+        )
+        principal = hold = None
+        try:
+            admitted = await self._admission.admit(admit)
+            principal, hold = admitted.principal, admitted.hold
+        except GatewayError as error:
+            # With the keystore down the master key's calls go on, unheld (architecture, section 6).
+            if not credential.master or error.reason != Reason.ERROR_REASON_UNAVAILABLE or self._admission.connected:
+                raise
+            principal = common_pb2.Principal(master=True, end_user_id=peek.end_user_id, tags=peek.tags)
+        return router_pb2.Open(
+            dispatch_id=dispatch_id,
+            call_id=call_id,
+            operation=self._operation.id,
+            model=peek.model,
+            stream=peek.stream,
+            principal=principal,
+            hold=hold,
+            body_bytes=size,
+            input_tokens_bound=peek.input_tokens_bound,
+        )
+
+    async def _dispatch(
+        self, request: router_pb2.Open, body: bytes, peek: Peek, receive: Receive, answer: Answer
+    ) -> Fate:
+        """Carry one dispatch to its end at one router."""
+        try:
+            router = self._routers.choose() or await self._routers.wait_for_router()
+        except GatewayError:
+            self._admission.release(request.dispatch_id, request.hold.epoch)
+            raise
+        call = router.open(request)
+        watch = asyncio.get_running_loop().create_task(_watch_caller(receive, call))
+        try:
+            await call.send_body(body)
+            await (answer.stream(call) if peek.stream else answer.whole(call, request))
+        finally:
+            watch.cancel()
+            call.close()
+        if call.gone:
+            raise CallerGone
+        if call.error is not None:
+            raise call.error
+        if not call.lost:
+            return Fate.ANSWERED
+        if answer.status:
+            raise unavailable("The router of this call was lost in mid-answer.")
+        return Fate.LOST_AFTER_SENT if call.sent else Fate.LOST
+
+
+async def _watch_caller(receive: Receive, call: RouterCall) -> None:
+    """uvicorn says nothing when it writes to a caller that is gone; only `receive` tells."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    call.on_gone()
+
+
+class Answer:
+    """What goes back to one caller. `status` is 0 until the first byte has gone out."""
+
+    __slots__ = ("_send", "call_id", "status")
+
+    def __init__(self, send: Send, call_id: str) -> None:
+        self._send = send
+        self.call_id = call_id
+        self.status = 0
+
+    async def whole(self, call: RouterCall, request: router_pb2.Open) -> None:
+        """Wait for the whole answer, then write it."""
+        parts = []
+        while True:
+            if part := call.take():
+                parts.append(part)
+                call.consumed(len(part))
+            if call.over:
+                break
+            await call.wait()
+        if call.result is None or call.head is None or call.gone:
+            return
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        headers = self._headers(call.head)
+        headers.append((b"content-length", str(len(body)).encode()))
+        headers.append((b"x-tollhouse-dispatch-id", to_text(request.dispatch_id).encode()))
+        if not call.result.unpriced:
+            headers.append((b"x-litellm-response-cost", usd_text(call.result.cost_nano_usd).encode()))
+        self.status = 200
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def stream(self, call: RouterCall) -> None:
+        """Write the answer as it arrives."""
+        while call.head is None and not call.over:
+            await call.wait()
+        if call.head is None or call.gone:
+            return
+        headers = self._headers(call.head)
+        headers.append((b"cache-control", b"no-cache"))
+        headers.append((b"x-accel-buffering", b"no"))
+        self.status = 200
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        while not call.gone:
+            # Looked at before the parts are taken: what arrives with the end is taken with it.
+            over = call.over
+            if body := call.take():
+                await self._send({"type": "http.response.body", "body": body, "more_body": True})
+                call.consumed(len(body))
+            elif over:
+                break
+            else:
+                await call.wait()
+        if call.result is not None:
+            await self._send({"type": "http.response.body", "body": b""})
+
+    async def fail(self, error: GatewayError, budget_exceeded_status: int) -> None:
+        """Say what went wrong: with a status before the first byte, as one event after it."""
+        if self.status:
+            await self._send({"type": "http.response.body", "body": render_event(error)})
+            return
+        self.status, headers, body = render(error, budget_exceeded_status)
+        headers.append((b"x-litellm-call-id", self.call_id.encode()))
+        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _headers(self, head: router_pb2.Head) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"content-type", head.content_type.encode()),
+            (b"x-litellm-call-id", self.call_id.encode()),
+            (b"x-litellm-model-id", head.deployment_id.encode()),
+        ]

@@ -1,0 +1,89 @@
+"""Wires the edge."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
+from edge.admin.keys import KeyAdmin
+from edge.admin.models import ModelAdmin
+from edge.admin.spend import SpendAdmin
+from edge.admission import AdmissionClient
+from edge.app import build_app
+from edge.auth import Authenticator
+from edge.exchange import Routers
+from edge.inference import Inference, Operation
+from edge.metrics import EdgeMetrics
+from edge.server import HttpServer
+from services.ids import IdMint
+from services.lifecycle import Runtime
+from services.transport import Handlers
+
+# Of the 10 s that a role has to stop.
+GRACE_SECONDS = 9
+
+
+class Edge:
+    """The edge: holds nothing but its connections."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        keystore, ledger = runtime.channels["keystore"][0], runtime.channels["ledger"][0]
+        authenticator = Authenticator(runtime.settings.master_key)
+        metrics = EdgeMetrics(runtime.registry)
+        mint = IdMint()
+        self._admission = AdmissionClient(keystore, runtime.log)
+        self._routers = Routers(runtime.channels["router"], runtime.log)
+
+        def inference(operation: Operation) -> Inference:
+            return Inference(
+                operation,
+                authenticator=authenticator,
+                admission=self._admission,
+                routers=self._routers,
+                mint=mint,
+                metrics=metrics,
+                max_body_bytes=runtime.settings.max_body_bytes,
+                budget_exceeded_status=runtime.config.litellm_settings.budget_exceeded_status_code,
+                log=runtime.log,
+            )
+
+        async def exposition(_: AdminRequest) -> AdminAnswer:
+            return AdminAnswer(200, generate_latest(runtime.registry), CONTENT_TYPE_LATEST)
+
+        admin = [
+            *ModelAdmin(keystore, self._admission, self._routers).routes(),
+            *KeyAdmin(keystore).routes(),
+            *SpendAdmin(ledger, keystore).routes(),
+            AdminRoute("GET", "/metrics", Access.MASTER, exposition),
+        ]
+        app = build_app(inference, admin, authenticator, runtime.log)
+        self._server = HttpServer(app, runtime.http_host, runtime.http_port, GRACE_SECONDS)
+
+    @property
+    def handlers(self) -> Handlers:
+        """An edge offers no RPC."""
+        return {}
+
+    @property
+    def http_port(self) -> int:
+        """Where it listens, once started."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Begin to link to the neighbours, and listen."""
+        await self._admission.start()
+        await self._routers.start()
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Finish what is open, then leave the neighbours."""
+        await self._server.stop()
+        await asyncio.gather(self._admission.stop(), self._routers.stop())
+
+
+def build(runtime: Runtime) -> Edge:
+    """The edge of this process."""
+    return Edge(runtime)

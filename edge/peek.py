@@ -1,0 +1,114 @@
+"""What the edge reads of a body: listed members only. The rest stays opaque and reaches the provider as it came."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from services.errors import GatewayError, Reason
+
+# Names longer than this are nobody's model; it bounds what travels in every frame and label.
+MAX_NAME_CHARS = 256
+MAX_TAGS = 64
+
+# No picture costs more input than this with any provider in the price table; gpt-4o-mini's 8 high-detail tiles come
+# closest (2,833 + 8 x 5,667, OpenAI's documentation of image costs).
+IMAGE_TOKENS_BOUND = 50_000
+_IMAGE = re.compile(rb'"data:image\\?/[a-zA-Z0-9.+-]+;base64,[A-Za-z0-9+/=\\]*')
+_IMAGE_URL = re.compile(rb'"image_url"\s*:')
+
+
+class _Metadata(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+class _ChatBody(msgspec.Struct):
+    model: str | None = None
+    messages: msgspec.Raw = msgspec.Raw()
+    stream: bool | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
+    n: int | None = None
+    user: str | None = None
+    metadata: _Metadata | None = None
+    tags: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What admission and routing need to know of a call.
+
+    input_tokens_bound: no tokenizer makes more of this body. output_tokens_limit: the caller's, per choice; 0: none.
+    """
+
+    model: str
+    stream: bool
+    input_tokens_bound: int
+    output_tokens_limit: int
+    choices: int
+    end_user_id: str
+    tags: tuple[str, ...]
+
+
+_decoder = msgspec.json.Decoder(_ChatBody)
+
+
+def peek_chat(body: bytes) -> Peek:
+    """Read a Chat Completions body. GatewayError (INVALID_REQUEST) says what is wrong with it."""
+    try:
+        chat = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(f"The request body is not valid: {error}.", _param_of(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(f"Invalid JSON payload: {error}.", "request_body") from None
+    if not chat.model:
+        raise _invalid("You must provide a model: the member 'model' is missing or empty.", "model")
+    if len(chat.model) > MAX_NAME_CHARS:
+        raise _invalid(f"The member 'model' is longer than {MAX_NAME_CHARS} characters.", "model")
+    messages = bytes(memoryview(chat.messages)[:4])
+    if messages in (b"", b"null"):
+        raise _invalid("/chat/completions: Missing required parameter: 'messages'.", "messages")
+    if not messages.startswith(b"["):
+        raise _invalid("The member 'messages' must be a list.", "messages")
+    limit = chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens
+    if limit is not None and not 1 <= limit <= 1 << 31:
+        raise _invalid("The limit on output tokens must be between 1 and 2147483648.", "max_tokens")
+    choices = 1 if chat.n is None else chat.n
+    if not 1 <= choices <= 128:
+        raise _invalid("The member 'n' must be between 1 and 128.", "n")
+    tags = tuple(chat.tags or (chat.metadata.tags if chat.metadata else None) or ())
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_NAME_CHARS for tag in tags):
+        raise _invalid(f"At most {MAX_TAGS} tags of at most {MAX_NAME_CHARS} characters.", "tags")
+    if chat.user is not None and len(chat.user) > MAX_NAME_CHARS:
+        raise _invalid(f"The member 'user' is longer than {MAX_NAME_CHARS} characters.", "user")
+    return Peek(
+        model=chat.model,
+        stream=bool(chat.stream),
+        input_tokens_bound=input_tokens_bound(body),
+        output_tokens_limit=int(limit or 0),
+        choices=choices,
+        end_user_id=chat.user or "",
+        tags=tags,
+    )
+
+
+def input_tokens_bound(body: bytes) -> int:
+    """More tokens than any tokenizer makes of a body: every token is at least a byte, a picture a fixed bound."""
+    bound = len(body)
+    if b'"image_url"' in body:
+        pictures = len(_IMAGE_URL.findall(body))
+        inline = sum(len(match.group()) for match in _IMAGE.finditer(body))
+        bound += pictures * IMAGE_TOKENS_BOUND - inline
+    return bound
+
+
+def _invalid(message: str, param: str) -> GatewayError:
+    return GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, message, param=param)
+
+
+def _param_of(message: str) -> str:
+    """msgspec ends its messages with ``- at `$.path` ``; the path is the caller's own."""
+    match = re.search(r"at `\$\.?([^`]*)`", message)
+    return match.group(1) if match else "request_body"

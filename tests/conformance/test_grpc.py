@@ -1,0 +1,146 @@
+"""What only a transport between processes can meet: a wrong token, a batch on the wire, a peer that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from gateway.v1 import router_pb2
+from structlog.typing import FilteringBoundLogger
+
+from services.errors import GatewayError, Reason
+from services.link import MAX_BATCH_BYTES, MAX_DATA_BYTES, Link, LinkClosed
+from services.methods import INFERENCE, SUM_SPEND
+from services.rpc import GrpcChannel, GrpcServer
+
+EdgeFrame, Data = router_pb2.EdgeFrame, router_pb2.Data
+
+# A server of its own in a process of its own; it says its port and answers nothing.
+_PEER = """
+import asyncio, structlog
+from services.methods import INFERENCE
+from services.rpc import GrpcServer
+
+async def main():
+    async def read(link):
+        while True:
+            await link.receive()
+    server = GrpcServer({INFERENCE: read}, address="127.0.0.1:0", token="right", log=structlog.get_logger())
+    await server.start()
+    print(server.port, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[tuple[asyncio.subprocess.Process, GrpcChannel]]:
+    """Another process with a server, and the way to it."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _PEER, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    port = int(await asyncio.wait_for(process.stdout.readline(), 30))
+    channel = GrpcChannel(f"127.0.0.1:{port}", "right")
+    yield process, channel
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+    await channel.close()
+
+
+async def _end_of(link: Link[Any, Any], timeout_seconds: float) -> LinkClosed:
+    async with asyncio.timeout(timeout_seconds):
+        try:
+            while True:
+                await link.receive()
+        except LinkClosed as closed:
+            return closed
+
+
+@pytest.mark.parametrize("token", ["wrong", ""])
+async def test_a_wrong_token_is_refused_before_any_handler_runs(log: FilteringBoundLogger, token: str) -> None:
+    called: list[Any] = []
+
+    async def handler(given: Any) -> None:
+        called.append(given)
+
+    server = GrpcServer({INFERENCE: handler, SUM_SPEND: handler}, address="127.0.0.1:0", token="right", log=log)
+    await server.start()
+    channel = GrpcChannel(f"127.0.0.1:{server.port}", token)
+    with pytest.raises(GatewayError):
+        await channel.call(SUM_SPEND, SUM_SPEND.request(), timeout_seconds=5)
+    with pytest.raises(GatewayError):
+        await channel.exchange(INFERENCE, timeout_seconds=5)
+    assert called == []
+    await channel.close()
+    await server.stop(0)
+
+
+def test_a_server_without_a_token_is_not_built(log: FilteringBoundLogger) -> None:
+    with pytest.raises(ValueError, match="token"):
+        GrpcServer({}, address="127.0.0.1:0", token="", log=log)
+
+
+async def test_a_taken_port_is_an_error(log: FilteringBoundLogger) -> None:
+    first = GrpcServer({}, address="127.0.0.1:0", token="t", log=log)
+    await first.start()
+    second = GrpcServer({}, address=f"127.0.0.1:{first.port}", token="t", log=log)
+    with pytest.raises(OSError, match="cannot listen"):
+        await second.start()
+    await first.stop(0)
+
+
+async def test_no_message_on_the_wire_exceeds_a_batch(log: FilteringBoundLogger) -> None:
+    sizes: list[int] = []
+    done = asyncio.Event()
+
+    async def measure(link: Link[Any, Any]) -> None:
+        count = 0
+        while count < 100 + 400_000:
+            frames = await link.receive()
+            count += len(frames)
+            sizes.append(router_pb2.EdgeBatch(frames=frames).ByteSize())
+        done.set()
+
+    server = GrpcServer({INFERENCE: measure}, address="127.0.0.1:0", token="t", log=log)
+    await server.start()
+    channel = GrpcChannel(f"127.0.0.1:{server.port}", "t")
+    link = await channel.exchange(INFERENCE, timeout_seconds=5)
+    for number in range(100):
+        link.send(EdgeFrame(call=number, data=Data(body=bytes(MAX_DATA_BYTES))))
+    for _ in range(400_000):
+        link.send(EdgeFrame(call=1))
+    await asyncio.wait_for(done.wait(), 60)
+    assert max(sizes) <= MAX_BATCH_BYTES
+    await channel.close()
+    await server.stop(0)
+
+
+async def test_a_killed_peer_ends_the_link_as_unavailable(
+    peer: tuple[asyncio.subprocess.Process, GrpcChannel],
+) -> None:
+    process, channel = peer
+    link = await channel.exchange(INFERENCE, timeout_seconds=5)
+    process.kill()
+    closed = await _end_of(link, timeout_seconds=5)
+    assert closed.as_error().reason == Reason.ERROR_REASON_UNAVAILABLE
+    assert link.closed
+    with pytest.raises(LinkClosed):
+        link.send(EdgeFrame(call=1))
+
+
+@pytest.mark.slow
+async def test_a_peer_that_stands_still_ends_the_link_as_unavailable(
+    peer: tuple[asyncio.subprocess.Process, GrpcChannel],
+) -> None:
+    """No reset comes from a stopped process: only keepalive (10 s + 5 s) tells."""
+    process, channel = peer
+    link = await channel.exchange(INFERENCE, timeout_seconds=5)
+    os.kill(process.pid, signal.SIGSTOP)
+    closed = await _end_of(link, timeout_seconds=75)
+    assert closed.as_error().reason == Reason.ERROR_REASON_UNAVAILABLE

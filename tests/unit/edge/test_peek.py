@@ -1,0 +1,105 @@
+"""The edge's peek: total over any bytes, and a true bound on input."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.peek import IMAGE_TOKENS_BOUND, input_tokens_bound, peek_chat
+from services.errors import GatewayError, Reason
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def body(**members: object) -> bytes:
+    return json.dumps({"model": "m", "messages": MESSAGES, **members}).encode()
+
+
+def test_reads_the_listed_members_and_ignores_the_rest() -> None:
+    peek = peek_chat(
+        body(
+            stream=True, max_tokens=7, n=2, user="u", metadata={"tags": ["a", "b"]}, tools=[{"x": 1}], new_thing=[1, {}]
+        )
+    )
+    assert (peek.model, peek.stream, peek.output_tokens_limit, peek.choices) == ("m", True, 7, 2)
+    assert (peek.end_user_id, peek.tags) == ("u", ("a", "b"))
+
+
+def test_max_completion_tokens_wins_over_max_tokens() -> None:
+    assert peek_chat(body(max_tokens=7, max_completion_tokens=9)).output_tokens_limit == 9
+
+
+@pytest.mark.parametrize(
+    ("raw", "param"),
+    [
+        (b"", "request_body"),
+        (b"{not json", "request_body"),
+        (b"[]", "request_body"),
+        (b"\xff\xfe", "request_body"),
+        (b"[" * 100_000, "request_body"),
+        (b'{"messages": []}', "model"),
+        (b'{"model": 5, "messages": []}', "model"),
+        (b'{"model": "", "messages": []}', "model"),
+        (b'{"model": "m"}', "messages"),
+        (b'{"model": "m", "messages": null}', "messages"),
+        (b'{"model": "m", "messages": "hi"}', "messages"),
+        (b'{"model": "m", "messages": [], "stream": "yes"}', "stream"),
+        (b'{"model": "m", "messages": [], "max_tokens": 0}', "max_tokens"),
+        (b'{"model": "m", "messages": [], "max_tokens": -1}', "max_tokens"),
+        (b'{"model": "m", "messages": [], "max_tokens": 1e300}', "max_tokens"),
+        (b'{"model": "m", "messages": [], "n": 0}', "n"),
+        (b'{"model": "m", "messages": [], "n": 129}', "n"),
+        (b'{"model": "m", "messages": [], "tags": [1]}', "tags[0]"),
+        (b'{"model": "m", "messages": [], "user": "' + b"u" * 300 + b'"}', "user"),
+        (b'{"model": "' + b"m" * 300 + b'", "messages": []}', "model"),
+    ],
+)
+def test_says_which_member_is_wrong(raw: bytes, param: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        peek_chat(raw)
+    assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
+    assert caught.value.param == param
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise_anything_but_a_gateway_error(raw: bytes) -> None:
+    try:
+        peek_chat(raw)
+    except GatewayError as error:
+        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+MEMBERS = ["model", "messages", "stream", "max_tokens", "max_completion_tokens", "n", "user", "metadata", "tags"]
+
+
+@given(st.dictionaries(st.sampled_from(MEMBERS), json_values))
+def test_no_json_raises_anything_but_a_gateway_error(members: dict[str, object]) -> None:
+    try:
+        peek = peek_chat(json.dumps(members).encode())
+    except GatewayError as error:
+        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
+    else:
+        assert peek.model
+
+
+def test_text_is_bounded_by_its_bytes() -> None:
+    raw = body()
+    assert input_tokens_bound(raw) == len(raw)
+
+
+def test_an_inline_picture_counts_as_a_picture_not_as_its_bytes() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
+    raw = body(messages=[{"role": "user", "content": [picture]}])
+    assert IMAGE_TOKENS_BOUND < input_tokens_bound(raw) < IMAGE_TOKENS_BOUND + 1_000
+
+
+def test_a_remote_picture_counts_as_a_picture() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://host/p.png"}}
+    raw = body(messages=[{"role": "user", "content": [picture, picture]}])
+    assert input_tokens_bound(raw) == len(raw) + 2 * IMAGE_TOKENS_BOUND
