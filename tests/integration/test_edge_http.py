@@ -1,0 +1,306 @@
+"""The edge's HTTP surface, over real sockets, with scripted neighbours behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+import structlog
+from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2, router_pb2
+from prometheus_client import CollectorRegistry
+
+from edge.main import Edge, build
+from router.call import Caller
+from router.live import LiveHolds
+from router.service import InferenceService
+from services.config import Config
+from services.errors import GatewayError, Reason
+from services.inprocess import InProcessChannel
+from services.lifecycle import Runtime
+from services.methods import ADMISSION, GET_GATEWAY_BUDGET, GET_KEY, INFERENCE, LIST_ENTRIES, QUERY_SPEND
+from services.settings import Settings
+
+LOG = structlog.get_logger()
+MASTER = {"Authorization": "Bearer sk-master"}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+EVENT = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
+
+
+@dataclass
+class Scene:
+    """The edge, what its neighbours were told, and what they are to say."""
+
+    edge: Edge
+    run: Callable[[Caller], Awaitable[None]] | None = None
+    refusal: GatewayError | None = None
+    admits: list[keystore_pb2.Admit] = field(default_factory=list)
+    settles: list[keystore_pb2.Settle] = field(default_factory=list)
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.edge.http_port}", headers=MASTER, timeout=10)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made: Scene
+
+    async def admission(link) -> None:
+        while True:
+            for frame in await link.receive():
+                if frame.HasField("settle"):
+                    made.settles.append(frame.settle)
+                    continue
+                made.admits.append(frame.admit)
+                reply = keystore_pb2.AdmissionReplyFrame(sequence=frame.sequence)
+                if made.refusal is not None:
+                    reply.refused.CopyFrom(made.refusal.to_proto())
+                else:
+                    reply.admitted.principal.key_id = "k"
+                    reply.admitted.hold.epoch = "e"
+                link.send(reply)
+
+    async def run(caller: Caller) -> None:
+        assert made.run is not None
+        await made.run(caller)
+
+    async def get_key(request: keystore_pb2.GetKeyRequest) -> keystore_pb2.GetKeyResponse:
+        raise GatewayError(Reason.ERROR_REASON_NOT_FOUND, "Key not found in database", param="key")
+
+    async def budget(request: keystore_pb2.GetGatewayBudgetRequest) -> keystore_pb2.GetGatewayBudgetResponse:
+        return keystore_pb2.GetGatewayBudgetResponse()
+
+    async def query(request: ledger_pb2.QuerySpendRequest) -> ledger_pb2.QuerySpendResponse:
+        return ledger_pb2.QuerySpendResponse(cost_nano_usd=1_500_000_000)
+
+    async def entries(request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
+        return ledger_pb2.ListEntriesResponse()
+
+    catalog = common_pb2.Catalog(models=[common_pb2.CatalogModel(name="m", max_output_tokens=5)])
+    service = InferenceService(run, lambda: catalog, LiveHolds(), LOG)
+    keystore = InProcessChannel({ADMISSION: admission, GET_KEY: get_key, GET_GATEWAY_BUDGET: budget}, LOG)
+    ledger = InProcessChannel({QUERY_SPEND: query, LIST_ENTRIES: entries}, LOG)
+    router = InProcessChannel({INFERENCE: service.exchange}, LOG)
+    edge = build(
+        Runtime(
+            config=Config(),
+            settings=Settings(master_key="sk-master", max_body_bytes=100_000),
+            log=LOG,
+            registry=CollectorRegistry(),
+            channels={"keystore": [keystore], "ledger": [ledger], "router": [router]},
+            http_port=0,
+        )
+    )
+    made = Scene(edge)
+    await edge.start()
+    yield made
+    await edge.stop()
+    for channel in (keystore, ledger, router):
+        await channel.close()
+
+
+async def answer_whole(caller: Caller) -> None:
+    await caller.body()
+    caller.sent("d")
+    caller.head(router_pb2.Head(content_type="application/json", deployment_id="dep"))
+    await caller.data(b'{"choices":[]}')
+    caller.result(router_pb2.Result(cost_nano_usd=72_500))
+
+
+async def test_a_unary_answer_carries_its_bytes_and_its_cost(scene: Scene) -> None:
+    scene.run = answer_whole
+    async with scene.client() as client:
+        for path in ("/v1/chat/completions", "/chat/completions"):
+            answer = await client.post(path, json=CHAT, headers={"x-litellm-call-id": "mine-1"})
+            assert (answer.status_code, answer.content) == (200, b'{"choices":[]}')
+            assert answer.headers["x-litellm-call-id"] == "mine-1"
+            assert answer.headers["x-litellm-model-id"] == "dep"
+            assert answer.headers["x-litellm-response-cost"] == "0.0000725"
+
+
+async def test_a_stream_is_written_as_it_comes(scene: Scene) -> None:
+    go = asyncio.Event()
+
+    async def run(caller: Caller) -> None:
+        await caller.body()
+        caller.head(router_pb2.Head(content_type="text/event-stream; charset=utf-8"))
+        await caller.data(EVENT)
+        await go.wait()
+        await caller.data(b"data: [DONE]\n\n")
+        caller.result(router_pb2.Result())
+
+    scene.run = run
+    async with (
+        scene.client() as client,
+        client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as s,
+    ):
+        assert s.headers["content-type"].startswith("text/event-stream")
+        pieces = s.aiter_raw()
+        assert await anext(pieces) == EVENT
+        go.set()
+        assert b"".join([piece async for piece in pieces]) == b"data: [DONE]\n\n"
+
+
+async def test_a_failure_in_mid_stream_is_one_error_event_and_no_done(scene: Scene) -> None:
+    async def run(caller: Caller) -> None:
+        await caller.body()
+        caller.head(router_pb2.Head(content_type="text/event-stream"))
+        await caller.data(EVENT)
+        raise GatewayError(Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, "cut off")
+
+    scene.run = run
+    async with scene.client() as client:
+        answer = await client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    assert answer.status_code == 200
+    first, second, rest = answer.content.split(b"\n\n")
+    assert first + b"\n\n" == EVENT
+    assert json.loads(second.removeprefix(b"data: "))["error"]["message"] == "cut off"
+    assert rest == b""
+
+
+async def test_a_caller_that_leaves_cancels_its_call(scene: Scene) -> None:
+    running, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def run(caller: Caller) -> None:
+        await caller.body()
+        running.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    scene.run = run
+    async with scene.client() as client:
+        call = asyncio.create_task(client.post("/v1/chat/completions", json=CHAT))
+        await asyncio.wait_for(running.wait(), 5)
+        call.cancel()
+        await asyncio.wait_for(cancelled.wait(), 5)
+
+
+async def test_a_refusal_keeps_its_meaning(scene: Scene) -> None:
+    scene.refusal = GatewayError(Reason.ERROR_REASON_BUDGET_EXCEEDED, "Budget has been exceeded!")
+    async with scene.client() as client:
+        answer = await client.post("/v1/chat/completions", json=CHAT)
+    assert answer.status_code == 422
+    assert answer.json()["error"] == {
+        "message": "Budget has been exceeded!",
+        "type": "budget_exceeded",
+        "param": None,
+        "code": "422",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"{not json", "request_body"),
+        (b"", "request_body"),
+        (b'{"model":"m"}', "messages"),
+        (b"\x00\xff", "request_body"),
+    ],
+)
+async def test_a_bad_body_is_the_callers_error(scene: Scene, body: bytes, param: str) -> None:
+    async with scene.client() as client:
+        answer = await client.post("/v1/chat/completions", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+    assert scene.admits == []
+
+
+async def test_a_body_over_the_limit_is_refused_announced_or_not(scene: Scene) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b" " * 10_000
+
+    async with scene.client() as client:
+        announced = await client.post("/v1/chat/completions", content=b" " * 100_001)
+        assert announced.status_code == 413
+        assert announced.json()["error"]["type"] == "invalid_request_error"
+    async with scene.client() as client:
+        chunked = await client.post("/v1/chat/completions", content=pieces())
+        assert chunked.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({}, "auth_error"),
+        ({"Authorization": "Bearer nonsense"}, "auth_error"),
+    ],
+)
+async def test_no_key_is_401(scene: Scene, headers: dict[str, str], kind: str) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.edge.http_port}", headers=headers) as client:
+        for method, path in [("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/spend/logs")]:
+            answer = await client.request(method, path, json=CHAT if method == "POST" else None)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["type"] == kind
+
+
+async def test_admin_routes_refuse_virtual_keys(scene: Scene) -> None:
+    async with scene.client() as client:
+        for method, path in [
+            ("POST", "/key/generate"),
+            ("POST", "/key/block"),
+            ("POST", "/key/unblock"),
+            ("POST", "/key/delete"),
+            ("GET", "/spend/logs"),
+            ("GET", "/global/spend"),
+            ("GET", "/metrics"),
+        ]:
+            answer = await client.request(method, path, headers={"Authorization": "Bearer sk-virtual"})
+            assert answer.status_code == 401, path
+            assert "proxy admin" in answer.json()["error"]["message"]
+
+
+async def test_a_large_head_is_431_and_the_server_lives_on(scene: Scene) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.edge.http_port)
+    writer.write(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 300_000)
+    await writer.drain()
+    assert (await asyncio.wait_for(reader.read(200), 5)).startswith(b"HTTP/1.1 431")
+    writer.close()
+    async with scene.client() as client:
+        assert (await client.get("/health/liveliness")).json() == "I'm alive!"
+
+
+async def test_health_models_and_spend_answer(scene: Scene) -> None:
+    async with scene.client() as client:
+        ready = await client.get("/health/readiness")
+        assert (ready.status_code, ready.json()["status"]) == (200, "healthy")
+        models = (await client.get("/v1/models")).json()
+        assert [model["id"] for model in models["data"]] == ["m"]
+        assert (await client.get("/global/spend?start_date=2026-01-01")).json() == {"spend": 1.5, "max_budget": 0.0}
+        assert (await client.get("/spend/logs")).json() == []
+        assert "tollhouse_http_calls" in (await client.get("/metrics")).text
+
+
+async def test_unknown_routes_and_methods_are_404_and_405(scene: Scene) -> None:
+    async with scene.client() as client:
+        assert (await client.get("/nothing")).json() == {"detail": "Not Found"}
+        assert (await client.get("/v1/chat/completions")).status_code == 405
+
+
+async def test_a_limit_that_would_not_be_kept_is_refused_by_name(scene: Scene) -> None:
+    async with scene.client() as client:
+        answer = await client.post("/key/generate", json={"rpm_limit": 5, "models": [], "tpm_limit": None})
+    assert answer.status_code == 400
+    assert "rpm_limit" in answer.json()["error"]["message"]
+    assert "tpm_limit" not in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"max_budget": -1}, "max_budget"),
+        ({"duration": "soon"}, "duration"),
+        ({"max_budget": "ten"}, None),
+        ({"models": "m"}, None),
+    ],
+)
+async def test_a_bad_key_request_is_400(scene: Scene, body: dict[str, object], param: str | None) -> None:
+    async with scene.client() as client:
+        answer = await client.post("/key/generate", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
