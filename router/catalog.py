@@ -1,12 +1,21 @@
-"""What this router can call: model groups, and the deployments behind each."""
+"""What this router can call: model groups, and the deployments behind each.
+
+    catalog = build(config, environ, functools.cache(lambda: load_price_table(now)))
+
+Pure, but for the price table, which is loaded only when some deployment's price is not configured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gateway.v1 import common_pb2
 
+from router.providers.prices import Price, price_from, states_price
+from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, near_names
+from services.config import Config, ConfigError, ModelEntry, Place
 from services.money import Rates
 
 
@@ -28,8 +37,8 @@ class Deployment:
     provider_model: str
     api_base: str
     api_key: str = field(default="", repr=False)
-    rates: Rates = Rates()
-    ceiling_rates: Rates = Rates()
+    rates: Rates = field(default_factory=Rates)
+    ceiling_rates: Rates = field(default_factory=Rates)
     unpriced: bool = False
     max_output_tokens: int = 0
     max_input_tokens: int = 0
@@ -44,6 +53,16 @@ class Deployment:
     weight: float | None = None
     rpm: int | None = None
     tpm: int | None = None
+
+
+class Prices(Protocol):
+    """What the catalog asks of the price table (`providers/price_table.py`)."""
+
+    def find(self, provider: str, model: str) -> Price | None:
+        """The list price of a model of a provider; None when unknown."""
+
+    def provider_of(self, model: str) -> str | None:
+        """Whose model this is, by its name alone; None when unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +96,119 @@ def _largest_known(limits: Iterable[int]) -> int:
     """The largest limit; 0, unknown, as soon as one of them is: it could be larger than all the others."""
     known = tuple(limits)
     return max(known) if all(known) else 0
+
+
+# What `model_info.mode` says of deployments that answer chat completions; others have an operation of their own.
+_CHAT_MODES = (None, "chat", "completion", "responses")
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    provider: Provider
+    model: str
+
+
+def build(config: Config, environ: Mapping[str, str], prices: Callable[[], Prices]) -> Catalog:
+    """The catalog of a configuration. ConfigError names an entry that cannot be meant.
+
+    An entry that asks for what is not served yet is left out and named in `left_out`.
+    """
+    groups: dict[str, list[Deployment]] = {}
+    left_out: list[str] = []
+    for entry in config.model_list:
+        target = _target(entry, prices)
+        if isinstance(target, str):
+            left_out.append(f"{entry.place} {entry.model_name} is left out: {target}")
+        else:
+            groups.setdefault(entry.model_name, []).append(_deployment(entry, target, config, environ, prices))
+    return Catalog({name: tuple(group) for name, group in groups.items()}, tuple(left_out))
+
+
+def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:
+    """Whose model an entry means; or, as a text, why it cannot be served."""
+    if entry.info.mode not in _CHAT_MODES:
+        return f"the mode {entry.info.mode} is not served yet"
+    if "*" in entry.model_name or "*" in entry.params.model:
+        return "wildcards are not served yet"
+    model = entry.params.model
+    prefix, slash, rest = model.partition("/")
+    name = entry.params.custom_llm_provider or (prefix if slash else None)
+    if name is None:
+        return _owner_of(entry, model, prices)
+    if name in PROVIDERS:
+        return _Target(PROVIDERS[name], rest if prefix == name else model)
+    if name in NOT_SERVED_YET:
+        return f"the provider {name} is not served yet"
+    near = near_names(name)
+    hint = f" (is it {' or '.join(near)}?)" if near else ""
+    advice = f"for a server that speaks OpenAI's language write openai/{model} and an api_base"
+    raise _error(entry, "model", f"no provider is called {name!r}{hint}; {advice}")
+
+
+def _owner_of(entry: ModelEntry, model: str, prices: Callable[[], Prices]) -> _Target | str:
+    """Whose a model is that is named without a provider."""
+    owner = prices().provider_of(model)
+    if owner is None:
+        advice = f"write PROVIDER/{model}, where PROVIDER is one of {', '.join(PROVIDERS)}"
+        raise _error(entry, "model", f"{model!r} does not say whose model it is; {advice}")
+    for provider in PROVIDERS.values():
+        if provider.priced_as == owner:
+            return _Target(provider, model)
+    return f"the provider {owner} is not served yet"
+
+
+def _deployment(
+    entry: ModelEntry, target: _Target, config: Config, environ: Mapping[str, str], prices: Callable[[], Prices]
+) -> Deployment:
+    params, info, provider = entry.params, entry.info, target.provider
+    from_environment = (environ[name] for name in provider.base_variables if environ.get(name))
+    api_base = params.api_base or next(from_environment, provider.api_base)
+    if not api_base and params.mock_response is None:
+        raise _error(entry, "api_base", f"is missing: {provider.name} has no address of its own")
+    try:
+        listed = None if states_price(entry.costs) else _listed(entry, target, prices)
+        price = price_from(entry.costs, listed)
+    except ValueError as error:
+        raise ConfigError(entry.place, str(error)) from error
+    timeout_seconds = params.timeout or config.router_settings.timeout or config.litellm_settings.request_timeout
+    return Deployment(
+        id=info.id,
+        group=entry.model_name,
+        provider=provider.name,
+        provider_model=target.model,
+        api_base=api_base.rstrip("/"),
+        api_key=params.api_key or environ.get(provider.key_variable, ""),
+        rates=price.rates if price else Rates(),
+        ceiling_rates=price.ceiling_rates if price else Rates(),
+        unpriced=price is None,
+        # In LiteLLM's table `max_tokens` is an older word for the output's limit.
+        max_output_tokens=info.max_output_tokens or info.max_tokens or 0,
+        max_input_tokens=info.max_input_tokens or (listed.max_input_tokens if listed else 0),
+        mock_response=params.mock_response,
+        timeout_seconds=timeout_seconds,
+        stream_timeout_seconds=params.stream_timeout or config.router_settings.stream_timeout or timeout_seconds,
+        defaults=params.defaults,
+        extra_headers=params.extra_headers,
+        extra_body=params.extra_body,
+        weight=params.weight,
+        rpm=params.rpm,
+        tpm=params.tpm,
+    )
+
+
+def _listed(entry: ModelEntry, target: _Target, prices: Callable[[], Prices]) -> Price | None:
+    """The list price of what an entry calls; `base_model` says what that is where the model's name does not."""
+    base_model = entry.info.base_model or target.model
+    owner = target.provider.priced_as
+    prefix, slash, rest = base_model.partition("/")
+    if entry.info.base_model and slash:
+        owner, base_model = prefix, rest
+    elif entry.info.base_model and not owner:
+        owner = prices().provider_of(base_model) or ""
+    return prices().find(owner, base_model) if owner else None
+
+
+def _error(entry: ModelEntry, name: str, message: str) -> ConfigError:
+    """An error about a member of `litellm_params`."""
+    place = entry.place
+    return ConfigError(Place(place.file, place.line, f"{place.key}.litellm_params.{name}"), message)

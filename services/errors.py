@@ -68,7 +68,7 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.ERROR_REASON_MODEL_NOT_ALLOWED: Meaning(
             _G.PERMISSION_DENIED, 403, "key_model_access_denied", Next.GIVE_UP
         ),
-        Reason.ERROR_REASON_PERMISSION_DENIED: Meaning(_G.PERMISSION_DENIED, 403, "auth_error", Next.GIVE_UP),
+        Reason.ERROR_REASON_PERMISSION_DENIED: Meaning(_G.PERMISSION_DENIED, 401, "auth_error", Next.GIVE_UP),
         Reason.ERROR_REASON_RATE_LIMITED: Meaning(_G.RESOURCE_EXHAUSTED, 429, "throttling_error", Next.GIVE_UP),
         Reason.ERROR_REASON_BUDGET_EXCEEDED: Meaning(_G.RESOURCE_EXHAUSTED, 422, "budget_exceeded", Next.GIVE_UP),
         Reason.ERROR_REASON_PROVIDER_RATE_LIMITED: Meaning(
@@ -125,7 +125,9 @@ class GatewayError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
     def __repr__(self) -> str:
-        return f"GatewayError({Reason.Name(self.reason)}, {self.message!r})"
+        # A newer peer may have sent a reason that has no name here.
+        name = Reason.Name(self.reason) if self.reason in Reason.values() else self.reason
+        return f"GatewayError({name}, {self.message!r})"
 
     @property
     def meaning(self) -> Meaning:
@@ -140,7 +142,7 @@ class GatewayError(Exception):
             param=self.param,
             provider=self.provider,
             provider_status=self.provider_status,
-            retry_after_ms=int((self.retry_after_seconds or 0) * 1000),
+            retry_after_ms=round((self.retry_after_seconds or 0) * 1000),
         )
 
     @classmethod

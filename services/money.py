@@ -7,25 +7,26 @@ one becomes of it only where a JSON answer shows dollars.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from fractions import Fraction
 
 NANO_USD = 1_000_000_000
 MTOK = 1_000_000
+
+_ONE_NANO_USD = Decimal("1e-9")
+# Not the thread's context, which others may set. `quantize` rounds once, and refuses what has more than 28 digits.
+_CONTEXT = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 
 # Lua numbers are doubles, exact below 2^53; $9,000,000 in nano-USD is just below it.
 MAX_BUDGET_NANO_USD = 9_000_000 * NANO_USD
 
 
 def nano_from_usd(usd: Decimal | int | str) -> int:
-    """Dollars to nano-USD, half-even. Raises ValueError for what is no finite amount."""
+    """Dollars to nano-USD, half-even. Raises ValueError for what is no finite amount below 1e19 dollars."""
     try:
-        amount = Decimal(usd)
-    except ArithmeticError as error:
+        return int(Decimal(usd).quantize(_ONE_NANO_USD, context=_CONTEXT).scaleb(9, context=_CONTEXT))
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(f"{usd!r} is not an amount of money") from error
-    if not amount.is_finite():
-        raise ValueError(f"{usd!r} is not an amount of money")
-    return int((amount * NANO_USD).to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def usd_from_nano(nano_usd: int) -> float:
@@ -35,7 +36,7 @@ def usd_from_nano(nano_usd: int) -> float:
 
 def usd_text(nano_usd: int) -> str:
     """Nano-USD as exact dollars for messages and headers: `0.0000725`."""
-    return f"{Decimal(nano_usd).scaleb(-9).normalize():f}"
+    return f"{Decimal(nano_usd).scaleb(-9, context=_CONTEXT).normalize(context=_CONTEXT):f}"
 
 
 @dataclass(frozen=True, slots=True)

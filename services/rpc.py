@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, NoReturn
 
 import grpc
@@ -32,6 +32,13 @@ from services.methods import Down, Exchange, Request, Response, Unary, Up
 from services.transport import Handler, Handlers
 
 _ERROR_KEY = "tollhouse-error-bin"
+# What a server says first on a link. A refusal says it not, though gRPC takes both for a connection.
+_OPENED = (("tollhouse-link", "open"),)
+
+# What a frame costs in a batch beside its own bytes: a tag and up to three bytes of length.
+_FRAME_OVERHEAD_BYTES = 4
+# How gRPC says that a stream has ended under a read or a write.
+_STREAM_ENDED = (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError)
 
 # A peer that answers no ping for 5 s is gone; pings flow every 10 s, on idle links too.
 _KEEPALIVE = [
@@ -71,7 +78,7 @@ class GrpcLink(Generic[Up, Down]):
         read: Callable[[], Awaitable[Any]],
         write: Callable[[Any], Awaitable[None]],
         batch: Callable[..., Any],
-        finish: Callable[[GatewayError | None], Awaitable[None]],
+        finish: Callable[[GatewayError | None], Coroutine[Any, Any, None]],
     ) -> None:
         self.open_calls = 0
         self._read = read
@@ -83,6 +90,8 @@ class GrpcLink(Generic[Up, Down]):
         self._waiter: asyncio.Future[None] | None = None
         self._ended: LinkClosed | None = None
         self._closing = False
+        self._reader: asyncio.Task[Any] | None = None
+        self._breaking: asyncio.Task[None] | None = None
         self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     @property
@@ -96,26 +105,33 @@ class GrpcLink(Generic[Up, Down]):
         if size > MAX_FRAME_BYTES:
             raise ValueError(f"a frame of {size} bytes exceeds {MAX_FRAME_BYTES}")
         self._backlog.append(frame)
-        self._backlog_bytes += size
+        self._backlog_bytes += size + _FRAME_OVERHEAD_BYTES
         if self._backlog_bytes > MAX_BACKLOG_BYTES:
-            self.end(unavailable("A part of the gateway has stopped reading."))
+            self._break(unavailable("A part of the gateway has stopped reading."))
         else:
             self._wake()
 
     async def receive(self) -> Sequence[Down]:
+        if self._breaking is not None:
+            raise LinkClosed(self._ended.error if self._ended else None)
+        self._reader = asyncio.current_task()
         try:
             message = await self._read()
         except grpc.aio.AioRpcError as error:
             self.end(from_status(error))
             raise LinkClosed(self._ended.error if self._ended else None) from None
-        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+        except _STREAM_ENDED:
             self.end(unavailable("A part of the gateway has gone away."))
             raise LinkClosed(self._ended.error if self._ended else None) from None
         except asyncio.CancelledError:
+            if self._breaking is not None and self._reader is not None:
+                self._reader.uncancel()
             # A call that has ended here raises this from read(); a task that is being cancelled means it.
             if self._ended is None or _is_cancelling():
                 raise
             raise LinkClosed(self._ended.error) from None
+        finally:
+            self._reader = None
         if message is grpc.aio.EOF:
             self.end(None)
             raise LinkClosed(self._ended.error if self._ended else None)
@@ -135,7 +151,19 @@ class GrpcLink(Generic[Up, Down]):
         """Nothing more goes out; the next `receive` or `send` says why."""
         if self._ended is None:
             self._ended = LinkClosed(error)
+            self._backlog, self._backlog_bytes = [], 0
             self._wake()
+
+    async def written(self) -> None:
+        """Wait until no write is under way: only then can a server say how the stream ended."""
+        await asyncio.wait({self._writer})
+
+    def _break(self, error: GatewayError) -> None:
+        """End a link whose peer has stopped reading; who waits in `receive` would otherwise wait for that peer."""
+        self.end(error)
+        self._breaking = asyncio.get_running_loop().create_task(self._finish(error))
+        if self._reader is not None:
+            self._reader.cancel()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -160,7 +188,7 @@ class GrpcLink(Generic[Up, Down]):
                 written = loop.time()
             try:
                 await self._write(self._take_batch())
-            except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError, asyncio.CancelledError):
+            except (*_STREAM_ENDED, asyncio.CancelledError):
                 self.end(unavailable("A part of the gateway has gone away."))
 
     def _take_batch(self) -> Any:
@@ -168,8 +196,11 @@ class GrpcLink(Generic[Up, Down]):
             frames, self._backlog, self._backlog_bytes = self._backlog, [], 0
             return self._batch(frames=frames)
         size = count = 0
-        while count < len(self._backlog) and size + self._backlog[count].ByteSize() <= MAX_BATCH_BYTES:
-            size += self._backlog[count].ByteSize()
+        for frame in self._backlog:
+            more = frame.ByteSize() + _FRAME_OVERHEAD_BYTES
+            if size + more > MAX_BATCH_BYTES:
+                break
+            size += more
             count += 1
         frames, self._backlog = self._backlog[:count], self._backlog[count:]
         self._backlog_bytes -= size
@@ -207,7 +238,11 @@ class GrpcChannel:
         stream = stub(metadata=self._metadata, wait_for_ready=True)
         try:
             async with asyncio.timeout(timeout_seconds):
-                await stream.wait_for_connection()
+                opened = await stream.initial_metadata()
+                if dict(opened or ()).get(_OPENED[0][0]) != _OPENED[0][1]:
+                    # Refused: the status says why.
+                    await stream.read()
+                    raise unavailable(f"{method.path} did not open.")
         except grpc.aio.AioRpcError as error:
             raise from_status(error) from None
         except TimeoutError:
@@ -233,7 +268,7 @@ async def _read_to_end(stream: Any) -> None:
         await stream.done_writing()
         while await stream.read() is not grpc.aio.EOF:
             pass
-    except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+    except _STREAM_ENDED:
         pass
 
 
@@ -306,8 +341,10 @@ class GrpcServer:
     def _answering(self, method: Unary[Any, Any], handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
         async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             await self._authenticate(context)
+            # gRPC runs this in the context in which the server was started; a handler sees nobody's.
+            handling = _as_coroutine(handler(request))
             try:
-                return await handler(request)
+                return await asyncio.get_running_loop().create_task(handling, context=contextvars.Context())
             except GatewayError as error:
                 await _abort(context, error)
             except Exception:
@@ -320,7 +357,7 @@ class GrpcServer:
         async def serve(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             await self._authenticate(context)
             # The client waits for this, so that it knows that somebody is there.
-            await context.send_initial_metadata(())
+            await context.send_initial_metadata(_OPENED)
             cut = asyncio.get_running_loop().create_future()
 
             async def finish(error: GatewayError | None) -> None:
@@ -338,6 +375,7 @@ class GrpcServer:
                 await asyncio.wait({task, cut}, return_when=asyncio.FIRST_COMPLETED)
                 error = cut.result() if cut.done() else task.result()
                 await link.close(error)
+                await link.written()
             finally:
                 link.end(unavailable("A part of the gateway has gone away."))
                 self._links.discard(link)
@@ -368,6 +406,10 @@ class GrpcServer:
                     return
         self._log.warning("rpc_refused", peer=context.peer())
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the internal token is missing or wrong")
+
+
+async def _as_coroutine(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: GatewayError) -> NoReturn:

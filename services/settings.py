@@ -50,15 +50,18 @@ class Settings:
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Read them. SettingsError names a variable that cannot be used."""
+    """Read them; an empty variable counts as absent. SettingsError names a variable that cannot be used."""
     default = Settings()
 
+    def address(name: str, text: str) -> str:
+        host, _, port = text.rpartition(":")
+        if not (host and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 1 << 16):
+            raise SettingsError(f"{name}: {text!r} is not host:port")
+        return text
+
     def addresses(name: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
-        given = tuple(part.strip() for part in environ.get(name, "").split(",") if part.strip())
-        for address in given:
-            if not address.rpartition(":")[2].isdigit():
-                raise SettingsError(f"{name}: {address!r} is not host:port")
-        return given or otherwise
+        given = (part.strip() for part in environ.get(name, "").split(","))
+        return tuple(address(name, part) for part in given if part) or otherwise
 
     def number(name: str, otherwise: float, lowest: float, highest: float) -> float:
         text = environ.get(name, "")
@@ -72,7 +75,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
             raise SettingsError(f"{name}: {text} is not between {lowest:g} and {highest:g}")
         return value
 
-    level = environ.get("TOLLHOUSE_LOG_LEVEL", default.log_level).lower()
+    level = (environ.get("TOLLHOUSE_LOG_LEVEL") or default.log_level).lower()
     if level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"TOLLHOUSE_LOG_LEVEL: {level!r} is not debug, info, warning or error")
     return Settings(
@@ -82,7 +85,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         internal_token=environ.get("TOLLHOUSE_INTERNAL_TOKEN", ""),
         pepper=environ.get("TOLLHOUSE_PEPPER", ""),
         data=Path(environ.get("TOLLHOUSE_DATA") or default.data),
-        grpc_listen=environ.get("TOLLHOUSE_GRPC_LISTEN", default.grpc_listen),
+        grpc_listen=address("TOLLHOUSE_GRPC_LISTEN", environ.get("TOLLHOUSE_GRPC_LISTEN") or default.grpc_listen),
         routers=addresses("TOLLHOUSE_ROUTERS", default.routers),
         keystore=addresses("TOLLHOUSE_KEYSTORE", default.keystore),
         ledger=addresses("TOLLHOUSE_LEDGER", default.ledger),

@@ -13,7 +13,7 @@ from services.inprocess import InProcessChannel
 from services.rpc import GrpcChannel, GrpcServer
 from services.transport import Channel, Handlers
 
-TOKEN = "conformance"  # noqa: S105 (guards nothing)
+TOKEN = "conformance"
 
 
 @dataclass(frozen=True, slots=True)

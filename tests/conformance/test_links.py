@@ -112,20 +112,6 @@ async def test_more_than_a_batch_is_split_and_all_of_it_arrives(serve: Serve) ->
     assert [frame.call for frame in await received(link, 100)] == list(range(100))
 
 
-async def test_a_backlog_of_very_small_frames_is_split_by_its_size_on_the_wire(serve: Serve) -> None:
-    """Two bytes of frame cost four in a batch: 600,000 of them in one message would exceed what gRPC takes."""
-    served = await serve({INFERENCE: echo})
-    link = await served.channel.exchange(INFERENCE, timeout_seconds=OPEN_SECONDS)
-    for _ in range(600_000):
-        link.send(EdgeFrame(call=1))
-    frames = 0
-    async with asyncio.timeout(60):
-        while frames < 600_000:
-            batch = await link.receive()
-            frames += len(batch)
-    assert frames == 600_000
-
-
 async def test_a_frame_handed_over_is_not_changed(serve: Serve) -> None:
     arrived: list[Any] = []
 

@@ -1,0 +1,274 @@
+"""The hot path: everything that edges and routers ask within a tick is decided in one round trip to the counters.
+
+While one round is under way the next gathers; rounds never overlap, so what arrives first is decided first. A round:
+
+    frames of all links -> questions (key, size of the hold, budgets) -> one script -> catch up with keys -> answers
+
+A key that is not in memory is looked up beside the rounds, and so is the sum of a budget that the counters do not
+know; their questions come back into a later round. While the counters are away or being rebuilt, calls under a budget
+are refused, others go on, and settlements wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from gateway.v1 import keystore_pb2
+from structlog.typing import FilteringBoundLogger
+
+from keystore.counters import MAX_OPERATIONS, Counters, Decision
+from keystore.keys import Keys
+from keystore.metrics import KeystoreMetrics
+from keystore.peers import Peer, Peers, Reply
+from keystore.policy.access import budget_refusal, refusal
+from keystore.policy.operations import Exceeded, Held, Operation, Result, Settle, Settled, Unknown
+from keystore.question import Question, ask, is_well_formed
+from keystore.secrets import Tokens
+from services.errors import GatewayError, Reason, internal, unavailable
+from services.money import MAX_BUDGET_NANO_USD
+
+# Half of a round is kept for settlements while both wait: they are what gives budgets their money back.
+MAX_ADMISSIONS = MAX_OPERATIONS // 2
+
+# Admissions that wait, for a round or beside it: seconds of work. More are refused.
+MAX_WAITING = 10_000
+
+# Between rounds that could not settle.
+PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """An admission that waits for its answer. looked_up: its key need not be looked for again."""
+
+    peer: Peer
+    sequence: int
+    admit: keystore_pb2.Admit
+    looked_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Settling:
+    """A settlement that waits; `peer` is None for a hold that is given back because its key was refused after all."""
+
+    peer: Peer | None
+    sequence: int
+    operation: Settle
+
+
+class Admission:
+    """Decides. `seed(scope)` makes the counters know what was spent in a scope; `now_ms` is the wall clock."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        tokens: Tokens,
+        peers: Peers,
+        counters: Counters,
+        seed: Callable[[str], Awaitable[None]],
+        gateway_cap_nano_usd: int | None,
+        now_ms: Callable[[], int],
+        metrics: KeystoreMetrics,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._peers = peers
+        self._counters = counters
+        self._seed = seed
+        self._gateway_cap_nano_usd = gateway_cap_nano_usd
+        self._now_ms = now_ms
+        self._metrics = metrics
+        self._log = log
+        self._asked: deque[Asked] = deque()
+        self._settling: deque[_Settling] = deque()
+        self._work = asyncio.Event()
+        self._waiting = 0
+        # Look-ups, and sums of scopes.
+        self._beside: set[asyncio.Task[None]] = set()
+        self._seeding: dict[str, list[Asked]] = {}
+
+    def admit(self, peer: Peer, sequence: int, admit: keystore_pb2.Admit) -> None:
+        """Ask for one call; the answer goes to the peer."""
+        self._waiting += 1
+        peer.link.open_calls += 1
+        asked = Asked(peer, sequence, admit)
+        if not is_well_formed(admit):
+            self._refuse(asked, internal())
+        elif self._waiting > MAX_WAITING:
+            self._refuse(asked, unavailable("Too many calls wait for admission; try again."))
+        else:
+            self._queue(asked)
+
+    async def settle(self, peer: Peer, sequence: int, settle: keystore_pb2.Settle) -> None:
+        """Settle one dispatch, in the order of the link; acknowledged once it is done. Waits while many wait."""
+        await peer.room()
+        peer.unsettled += 1
+        # The epoch does not decide (rebuild.py says why): a hold that is there is settled, whenever it was placed.
+        # No cost is larger than any budget; one that claims to be must not overflow the sum.
+        cost_nano_usd = min(max(0, settle.cost_nano_usd), MAX_BUDGET_NANO_USD)
+        operation = Settle(settle.dispatch_id, cost_nano_usd)
+        self._settling.append(_Settling(peer, sequence, operation))
+        self._work.set()
+
+    async def run(self) -> NoReturn:
+        """Round after round, while there is work."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            # What is ready in this turn of the event loop travels together.
+            await asyncio.sleep(0)
+            if not await self._round() and not self._asked:
+                await asyncio.sleep(PAUSE_SECONDS)
+            if self._asked or self._settling:
+                self._work.set()
+
+    async def stop(self) -> None:
+        """End what runs beside the rounds."""
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+
+    async def _round(self) -> bool:
+        """Decide what fits into one round trip; whether the counters did."""
+        # Settlements come first: what they give back may be held at once.
+        settling = list(itertools.islice(self._settling, MAX_OPERATIONS - min(len(self._asked), MAX_ADMISSIONS)))
+        asked = [self._asked.popleft() for _ in range(min(len(self._asked), MAX_OPERATIONS - len(settling)))]
+        questions = [(each, question) for each in asked if (question := self._question(each)) is not None]
+        operations: list[Operation] = [each.operation for each in settling]
+        operations += [question.operation for _, question in questions if question.operation is not None]
+        decision = await self._decide(operations)
+        changed = decision is not None and await self._keys.reach(decision.state.version)
+        results = decision.results if decision is not None else None
+        if results is not None:
+            self._acknowledge(settling, results[: len(settling)])
+        for_admissions = iter(results[len(settling) :] if results is not None else ())
+        for each, question in questions:
+            result = next(for_admissions, None) if question.operation is not None else None
+            if not (changed and self._has_changed(each, question, result)):
+                self._answer(each, question, result, decided=results is not None)
+        return results is not None
+
+    def _question(self, asked: Asked) -> Question | None:
+        """What is asked; None when that shows later, because the key must be looked up first."""
+        digest = asked.admit.key_digest
+        token = self._tokens.token_of(digest) if digest else ""
+        key = self._keys.by_token(token)
+        if digest and not self._keys.good:
+            self._refuse(asked, unavailable("The keys cannot be read; try again."))
+            return None
+        if digest and key is None and not asked.looked_up and not self._keys.is_absent(token):
+            self._run_beside(self._look_up(asked, token))
+            return None
+        return ask(asked.admit, key, self._peers.prices, self._gateway_cap_nano_usd, self._now_ms())
+
+    async def _decide(self, operations: Sequence[Operation]) -> Decision | None:
+        begun = time.perf_counter()
+        try:
+            decision = await self._counters.decide(operations)
+        except GatewayError:
+            decision = None
+        except Exception:
+            # The rim of a round: whatever it was, the next one goes on.
+            self._log.exception("round_failed")
+            decision = None
+        self._metrics.round_seconds.observe(time.perf_counter() - begun)
+        self._metrics.ready.set(decision is not None and decision.results is not None)
+        return decision
+
+    def _has_changed(self, asked: Asked, before: Question, result: Result | None) -> bool:
+        """Keys changed while the counters were asked: whether that has answered, or asked again, for this call."""
+        now = self._question(asked)
+        if now is None or (before.refused is not None and now.refused is None):
+            self._queue(asked) if now is not None else None
+            return True
+        if now.refused is None or before.refused is not None:
+            return False
+        if isinstance(result, Held):
+            self._settling.append(_Settling(None, 0, Settle(asked.admit.dispatch_id, 0)))
+            self._work.set()
+        self._refuse(asked, now.refused)
+        return True
+
+    def _answer(self, asked: Asked, question: Question, result: Result | None, *, decided: bool) -> None:
+        """Answer, or let the question wait for what is spent in a scope."""
+        match result:
+            case Held(nano_usd):
+                self._admit(asked, question.admitted(nano_usd, self._counters.epoch))
+            case Exceeded():
+                self._refuse(asked, budget_refusal(result, question.key))
+            case Unknown(scope):
+                self._wait_for_seed(asked, scope)
+            case _ if question.refused is not None:
+                self._refuse(asked, question.refused)
+            case _ if question.operation is not None:
+                self._refuse(asked, unavailable("Budgets cannot be checked now; try again."))
+            case _:
+                if not decided:
+                    self._metrics.unchecked.inc()
+                self._admit(asked, question.admitted_unheld())
+
+    def _acknowledge(self, settling: Sequence[_Settling], results: Sequence[Result]) -> None:
+        done: dict[Peer, tuple[int, int]] = {}
+        for each, result in zip(settling, results, strict=True):
+            self._settling.popleft()
+            if isinstance(result, Settled):
+                self._metrics.settlements[result.value].inc()
+            if each.peer is not None:
+                done[each.peer] = (done.get(each.peer, (0, 0))[0] + 1, each.sequence)
+        for peer, (count, sequence) in done.items():
+            peer.settled(count, sequence)
+
+    def _wait_for_seed(self, asked: Asked, scope: str) -> None:
+        waiting = self._seeding.get(scope)
+        if waiting is None:
+            waiting = self._seeding[scope] = []
+            self._run_beside(self._seed_scope(scope))
+        waiting.append(asked)
+
+    async def _seed_scope(self, scope: str) -> None:
+        error: GatewayError | None = None
+        try:
+            await self._seed(scope)
+        except GatewayError as raised:
+            error = raised
+        for asked in self._seeding.pop(scope):
+            self._refuse(asked, error) if error else self._queue(asked)
+
+    async def _look_up(self, asked: Asked, token: str) -> None:
+        try:
+            await self._keys.look_up(token)
+        except GatewayError as error:
+            self._refuse(asked, error)
+        else:
+            self._queue(replace(asked, looked_up=True))
+
+    def _run_beside(self, what: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(what)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    def _queue(self, asked: Asked) -> None:
+        self._asked.append(asked)
+        self._work.set()
+
+    def _admit(self, asked: Asked, admitted: keystore_pb2.Admitted) -> None:
+        self._metrics.admitted.inc()
+        self._reply(asked, Reply(sequence=asked.sequence, admitted=admitted))
+
+    def _refuse(self, asked: Asked, error: GatewayError) -> None:
+        away = error.reason == Reason.ERROR_REASON_UNAVAILABLE
+        (self._metrics.unavailable if away else self._metrics.refused).inc()
+        self._reply(asked, Reply(sequence=asked.sequence, refused=error.to_proto()))
+
+    def _reply(self, asked: Asked, reply: Reply) -> None:
+        self._waiting -= 1
+        asked.peer.link.open_calls -= 1
+        asked.peer.send(reply)

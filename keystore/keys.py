@@ -1,0 +1,159 @@
+"""All keys in memory, kept up to date from the feed of changes.
+
+Every change of a key raises a version, which every decision of the counters returns. A keystore that is behind reads
+the feed before it answers (`reach`), so a change holds from the next admission on every replica. Once a second it reads
+the feed anyway: for the time when the counters are away, and to know that the store is there. Without the store what
+is in memory is good for ten minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NoReturn
+
+from structlog.typing import FilteringBoundLogger
+
+from keystore.policy.access import Key
+from keystore.store import PAGE, KeyRow, Store
+from services.errors import GatewayError, unavailable
+
+POLL_SECONDS = 1.0
+GOOD_FOR_SECONDS = 600.0
+# An admission waits no longer for the feed; PostgreSQL may be slow to say that it is away. Then admissions do not ask
+# it for POLL_SECONDS.
+REACH_SECONDS = 1.0
+
+# A key that does not exist is looked for once a second at most; so many such answers are remembered, a few MB.
+ABSENT_SECONDS = 1.0
+MAX_ABSENT = 10_000
+# Look-ups at once, for guessed keys must not take the store's connections; those beyond MAX_WAITING are refused.
+MAX_LOOKUPS = 4
+MAX_WAITING = 256
+
+
+class Keys:
+    """The snapshot, by token and by key id. `clock` is monotonic seconds."""
+
+    def __init__(self, store: Store, clock: Callable[[], float], log: FilteringBoundLogger) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._by_token: dict[str, Key] = {}
+        self._by_id: dict[str, Key] = {}
+        # The place in the feed up to which all is known, and the version that was announced and reached.
+        self._place = (0, "")
+        self._reached = -1
+        self._good_until = 0.0
+        self._rest_until = 0.0
+        self._reading = asyncio.Lock()
+        self._absent: dict[str, float] = {}
+        self._lookups: dict[str, asyncio.Task[None]] = {}
+        self._lookup_slots = asyncio.Semaphore(MAX_LOOKUPS)
+
+    @property
+    def version(self) -> int:
+        """Of the newest change that is known here; -1 before the first."""
+        return self._reached
+
+    @property
+    def good(self) -> bool:
+        """Whether the snapshot may still be relied on."""
+        return self._clock() < self._good_until
+
+    def by_token(self, token: str) -> Key | None:
+        """The key with this token."""
+        return self._by_token.get(token)
+
+    def by_id(self, key_id: str) -> Key | None:
+        """The key with this id."""
+        return self._by_id.get(key_id)
+
+    def is_absent(self, token: str) -> bool:
+        """Whether the store has just said that there is no such key."""
+        return self._absent.get(token, 0.0) > self._clock()
+
+    async def read_feed(self) -> None:
+        """Take over every change up to now. UNAVAILABLE when the store does not answer."""
+        async with self._reading:
+            # Before the rows: all of this version are there once it can be seen.
+            version = await self._store.version()
+            while rows := await self._store.changes(*self._place):
+                for row in rows:
+                    self._take_over(row)
+                    self._place = (row.version, row.key.key_id)
+                if len(rows) < PAGE:
+                    break
+            self._reached = max(self._reached, version)
+            self._good_until = self._clock() + GOOD_FOR_SECONDS
+
+    async def reach(self, version: int) -> bool:
+        """Read the feed when `version` is newer than what is known; whether something may have changed.
+
+        A store that does not answer leaves the snapshot as it is.
+        """
+        if version <= self._reached or self._clock() < self._rest_until:
+            return False
+        try:
+            async with asyncio.timeout(REACH_SECONDS):
+                await self.read_feed()
+        except (GatewayError, TimeoutError):
+            self._rest_until = self._clock() + POLL_SECONDS
+            self._log.warning("keys_behind", known=self._reached, announced=version)
+            return False
+        # What was announced was committed before: the feed has it, unless the store is not the one that it was.
+        self._reached = max(self._reached, version)
+        return True
+
+    async def look_up(self, token: str) -> None:
+        """Ask the store for a key that is not in the snapshot; then `by_token` or `is_absent` knows.
+
+        Asked for by many, it is asked once. UNAVAILABLE when the store does not answer or too many wait for it.
+        """
+        task = self._lookups.get(token)
+        if task is None:
+            if len(self._lookups) >= MAX_WAITING:
+                raise unavailable("Too many unknown keys are being looked up; try again.")
+            task = self._lookups[token] = asyncio.get_running_loop().create_task(self._look_up(token))
+            task.add_done_callback(lambda _: self._lookups.pop(token, None))
+        await asyncio.shield(task)
+
+    async def run(self) -> NoReturn:
+        """Read the feed again and again."""
+        away = False
+        while True:
+            try:
+                await self.read_feed()
+                away = False
+            except GatewayError as error:
+                if not away:
+                    self._log.warning("keys_not_read", error=error.message)
+                away = True
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """End what is being looked up."""
+        for task in self._lookups.values():
+            task.cancel()
+        await asyncio.gather(*self._lookups.values(), return_exceptions=True)
+
+    async def _look_up(self, token: str) -> None:
+        async with self._lookup_slots:
+            rows = [row for row in await self._store.find([token]) if row.key.token == token]
+        # An older row than the feed has told of may have changed since it was read.
+        if rows and rows[0].version > self._place[0]:
+            self._take_over(rows[0])
+        if token in self._by_token:
+            return
+        while len(self._absent) >= MAX_ABSENT:
+            del self._absent[next(iter(self._absent))]
+        self._absent[token] = self._clock() + ABSENT_SECONDS
+
+    def _take_over(self, row: KeyRow) -> None:
+        key = row.key
+        self._absent.pop(key.token, None)
+        before = self._by_id.pop(key.key_id, None)
+        if before is not None:
+            self._by_token.pop(before.token, None)
+        if not row.deleted:
+            self._by_id[key.key_id] = self._by_token[key.token] = key

@@ -1,0 +1,156 @@
+-- Every decision about money: holds, settlements, renewals, many in one call, each whole or not at all.
+--
+-- KEYS: state, spent, held, amounts, scopes, leases, tombs (counters.py says what is in them).
+-- ARGV: the epoch that the caller knows, the lease in ms, the number of operations, then the operations one after the
+-- other, each a word and its arguments. Answers {epoch, phase, version, results...}; without results, and having done
+-- nothing, when the counters are of another epoch or not ready.
+--
+-- Numbers here are doubles: they are added and compared below 2^53 only (no cap is above it), and are never made into
+-- text here. As arguments of redis.call they are exact. HINCRBY adds 64-bit integers in the server.
+-- policy/oracle.py says the same in Python; a property test holds the two to each other.
+local state, spent, held, amounts, scopes, leases, tombs =
+    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+
+-- Ended leases and tombstones are removed so many a call: as many as can begin in one (counters.py: MAX_OPERATIONS), and
+-- few enough that no call takes long.
+local SWEEP = 128
+-- How long a settlement may come after its hold has expired: as long as an outbox may wait to be adopted.
+local TOMBSTONE_MS = 7 * 24 * 3600 * 1000
+
+local known = redis.call('HMGET', state, 'epoch', 'phase', 'version', 'seen', 'paused')
+local answer = { known[1] or '', known[2] or '', known[3] or '0' }
+if known[1] ~= ARGV[1] or known[2] ~= 'ready' then
+    return answer
+end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local lease = tonumber(ARGV[2])
+
+-- Somebody calls at least every eighth of a lease. If nobody did for half of one, renewals were lost with an outage:
+-- leases then pause for one lease.
+local paused = tonumber(known[5] or 0)
+if known[4] and now - known[4] > lease / 2 then
+    paused = now + lease
+    redis.call('HSET', state, 'paused', paused)
+end
+redis.call('HSET', state, 'seen', now)
+
+local function each_scope(names)
+    return string.gmatch(names, '[^\n]+')
+end
+
+if now >= paused then
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, SWEEP)) do
+        local amount = redis.call('HGET', amounts, id)
+        for scope in each_scope(redis.call('HGET', scopes, id)) do
+            redis.call('HINCRBY', held, scope, 0 - amount)
+        end
+        redis.call('HDEL', amounts, id)
+        redis.call('ZREM', leases, id)
+        redis.call('ZADD', tombs, now + TOMBSTONE_MS, id)
+    end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', tombs, '-inf', now, 'LIMIT', 0, SWEEP)) do
+    redis.call('HDEL', scopes, id)
+    redis.call('ZREM', tombs, id)
+end
+
+local at = 3
+local function take()
+    at = at + 1
+    return ARGV[at]
+end
+
+local operations = {}
+
+-- id, full, smallest, number of budgets, then scope and cap of each.
+function operations.admit()
+    local id, granted, smallest, count = take(), tonumber(take()), tonumber(take()), tonumber(take())
+    local placed = redis.call('HGET', amounts, id)
+    local names, refusal = {}, nil
+    for row = 1, count do
+        local scope, cap = take(), tonumber(take())
+        names[row] = scope
+        if not placed and not refusal then
+            local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
+            if not gone then
+                refusal = { 'unknown', row }
+            else
+                local left = math.max(0, cap - gone - kept)
+                if left < smallest then
+                    refusal = { 'exceeded', row, gone, kept }
+                end
+                granted = math.min(granted, left)
+            end
+        end
+    end
+    if placed then
+        return { 'held', placed }
+    elseif refusal then
+        return refusal
+    end
+    redis.call('HSET', amounts, id, granted)
+    redis.call('HSET', scopes, id, table.concat(names, '\n'))
+    redis.call('ZADD', leases, now + lease, id)
+    redis.call('ZREM', tombs, id)
+    for _, scope in ipairs(names) do
+        redis.call('HINCRBY', held, scope, granted)
+    end
+    return { 'held', granted }
+end
+
+-- id, cost.
+function operations.settle()
+    local id, cost = take(), take()
+    local names, amount = redis.call('HGET', scopes, id), redis.call('HGET', amounts, id)
+    if not names then
+        return { 'duplicate' }
+    end
+    for scope in each_scope(names) do
+        redis.call('HINCRBY', spent, scope, cost)
+        if amount then
+            redis.call('HINCRBY', held, scope, 0 - amount)
+        end
+    end
+    redis.call('HDEL', amounts, id)
+    redis.call('HDEL', scopes, id)
+    redis.call('ZREM', leases, id)
+    redis.call('ZREM', tombs, id)
+    return { amount and 'held' or 'expired' }
+end
+
+-- id.
+function operations.renew()
+    local id = take()
+    if redis.call('HEXISTS', amounts, id) == 0 then
+        return { 'unchanged' }
+    end
+    redis.call('ZADD', leases, now + lease, id)
+    return { 'changed' }
+end
+
+-- scope, spent.
+function operations.seed()
+    local scope, amount = take(), take()
+    if redis.call('HSETNX', spent, scope, amount) == 0 then
+        return { 'unchanged' }
+    end
+    redis.call('HSET', held, scope, 0)
+    return { 'changed' }
+end
+
+-- scope.
+function operations.read()
+    local scope = take()
+    local gone = redis.call('HGET', spent, scope)
+    if not gone then
+        return { 'unknown' }
+    end
+    return { 'balance', gone, redis.call('HGET', held, scope) }
+end
+
+for _ = 1, tonumber(ARGV[3]) do
+    answer[#answer + 1] = operations[take()]()
+end
+return answer

@@ -1,0 +1,11 @@
+-- Begins an epoch with empty counters, unless there is one.
+-- KEYS: state, spent, held, amounts, scopes, leases, tombs, reported. ARGV: epoch, version of the keys.
+-- Answers {epoch, phase, version}, as they are then.
+local state = KEYS[1]
+if redis.call('HEXISTS', state, 'epoch') == 0 then
+    local clock = redis.call('TIME')
+    redis.call('DEL', unpack(KEYS))
+    redis.call('HSET', state, 'epoch', ARGV[1], 'phase', 'rebuilding', 'version', ARGV[2],
+        'begun', clock[1] * 1000 + math.floor(clock[2] / 1000))
+end
+return redis.call('HMGET', state, 'epoch', 'phase', 'version')

@@ -1,0 +1,40 @@
+"""What the keystore counts."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class KeystoreMetrics:
+    """Children are made once: `labels()` is slow."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        admissions = Counter(
+            "tollhouse_admissions",
+            "Admissions by outcome: admitted; refused; unchecked (admitted without a budget while the counters are "
+            "away); unavailable (refused because of that, or because the keys are not known)",
+            ["outcome"],
+            registry=registry,
+        )
+        self.admitted = admissions.labels("admitted")
+        self.refused = admissions.labels("refused")
+        self.unchecked = admissions.labels("unchecked")
+        self.unavailable = admissions.labels("unavailable")
+        settlements = Counter(
+            "tollhouse_settlements",
+            "Settlements by what they found: held; expired (the lease had ended, the cost counts); duplicate",
+            ["outcome"],
+            registry=registry,
+        )
+        self.settlements = {outcome: settlements.labels(outcome) for outcome in ("held", "expired", "duplicate")}
+        self.round_seconds = Histogram(
+            "tollhouse_admission_round_seconds",
+            "One round trip to the counters, with all that was decided in it",
+            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1),
+            registry=registry,
+        )
+        self.ready = Gauge(
+            "tollhouse_counters_ready",
+            "1 while the counters of budgets can be relied on; 0 while they are away or being rebuilt",
+            registry=registry,
+        )

@@ -1,0 +1,86 @@
+"""Whether a key may be used at all, and for a model. The texts are LiteLLM's, which clients look for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from keystore.policy.operations import Exceeded
+from services.errors import GatewayError, Reason
+from services.money import usd_text
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A virtual key, as far as admission needs it.
+
+    models: model groups that it may call; empty: all. max_budget_nano_usd: None: no budget. expires_ms: milliseconds
+    since the epoch; 0: never.
+    """
+
+    key_id: str
+    token: str
+    key_name: str
+    models: frozenset[str] = frozenset()
+    max_budget_nano_usd: int | None = None
+    blocked: bool = False
+    expires_ms: int = 0
+    user_id: str = ""
+    team_id: str = ""
+
+
+def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
+    """Why this key may not call this model now; None when it may. `key` None: there is no such key."""
+    if key is None:
+        return GatewayError(
+            Reason.ERROR_REASON_KEY_INVALID,
+            "Authentication Error, Invalid proxy server token passed. There is no such key.",
+            param="key",
+        )
+    if key.blocked:
+        return GatewayError(
+            Reason.ERROR_REASON_KEY_BLOCKED,
+            "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin.",
+            param="None",
+        )
+    if key.expires_ms and key.expires_ms <= now_ms:
+        return GatewayError(
+            Reason.ERROR_REASON_KEY_EXPIRED,
+            f"Authentication Error - Expired Key. Key Expiry time {_time(key.expires_ms)} "
+            f"and current time {_time(now_ms)}",
+            param=key.key_name,
+        )
+    if key.models and model not in key.models:
+        return GatewayError(
+            Reason.ERROR_REASON_MODEL_NOT_ALLOWED,
+            f"The requested model '{model}' is not available for this API key, or the model name is invalid. "
+            "Check the models available to you and try again.",
+            param="model",
+        )
+    return None
+
+
+def budget_refusal(exceeded: Exceeded, key: Key | None) -> GatewayError:
+    """Why there is no money: the key's budget, or else the gateway's own, has too little left."""
+    whose = f" Key=key ({key.key_name})" if key is not None and exceeded.budget.scope == key_scope(key.key_id) else ""
+    text = (
+        f"Budget has been exceeded!{whose} Current cost: {usd_text(exceeded.spent_nano_usd)}, "
+        f"Max budget: {usd_text(exceeded.budget.cap_nano_usd)}"
+    )
+    if exceeded.held_nano_usd:
+        text += f", held for calls under way: {usd_text(exceeded.held_nano_usd)}"
+    return GatewayError(Reason.ERROR_REASON_BUDGET_EXCEEDED, text)
+
+
+GATEWAY_SCOPE = "gateway"
+
+
+def key_scope(key_id: str) -> str:
+    """The scope in which a key's own money is counted."""
+    return f"key:{key_id}"
+
+
+def _time(millis: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=millis)

@@ -1,0 +1,60 @@
+"""How much money a call needs: what it may cost at most, the least that is worth holding, and what a part buys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.money import MAX_BUDGET_NANO_USD, MTOK
+
+# The answer's bound when neither the caller nor the catalog states one. Longer answers are rare; one that comes all the
+# same is an overrun, and counted. It is not imposed on the provider, whose own maximum may be lower.
+DEFAULT_OUTPUT_TOKENS = 16_384
+
+# Fewer output tokens than this are no answer: a call that cannot even pay for these is refused, not cut.
+SMALLEST_OUTPUT_TOKENS = 16
+
+# More than any budget has left, and exact in the script's doubles: larger bounds need not be told apart.
+_MORE_THAN_ANY_BUDGET = MAX_BUDGET_NANO_USD + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The dearest rates of a model group. Rates are nano-USD per million tokens; max_output_tokens 0: unknown.
+
+    All zero for a group of which nothing is known: nothing is held for it.
+    """
+
+    input_nano_usd_per_mtok: int = 0
+    output_nano_usd_per_mtok: int = 0
+    request_nano_usd: int = 0
+    max_output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bounds of a call's cost in nano-USD, and what is needed to turn a partial hold into a limit."""
+
+    full_nano_usd: int
+    smallest_nano_usd: int
+    # What the call costs before the first token of output, in nano-USD times MTOK.
+    _base: int
+    # What one token more of every answer costs, in the same unit.
+    _step: int
+
+    def output_tokens_limit(self, held_nano_usd: int) -> int:
+        """The limit on each answer that a hold pays for; 0, none, when it pays for the call's own bound."""
+        if held_nano_usd >= self.full_nano_usd:
+            return 0
+        return (held_nano_usd * MTOK - self._base) // self._step
+
+
+def size(prices: Prices, *, input_tokens_bound: int, output_tokens_limit: int, choices: int) -> Size:
+    """The size of a call of at most so much input, so many output tokens a choice (0: not stated), and choices."""
+    output_tokens = output_tokens_limit or prices.max_output_tokens or DEFAULT_OUTPUT_TOKENS
+    base = input_tokens_bound * prices.input_nano_usd_per_mtok + prices.request_nano_usd * MTOK
+    step = max(1, choices) * prices.output_nano_usd_per_mtok
+
+    def bound(tokens: int) -> int:
+        return min(-(-(base + tokens * step) // MTOK), _MORE_THAN_ANY_BUDGET)
+
+    return Size(bound(output_tokens), bound(min(output_tokens, SMALLEST_OUTPUT_TOKENS)), base, step)

@@ -1,0 +1,127 @@
+"""The counters as a plain program: what `lua/admission.lua` must do, statement by statement.
+
+It runs in no process of the gateway. Property tests run random operations against it and against the script on a real
+server: whoever changes one changes the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keystore.policy.operations import (
+    Admit,
+    Balance,
+    Budget,
+    Exceeded,
+    Held,
+    Operation,
+    Read,
+    Renew,
+    Result,
+    Seed,
+    Settle,
+    Settled,
+    Unknown,
+)
+
+# As in the script.
+SWEEP = 128
+TOMBSTONE_MS = 7 * 24 * 3600 * 1000
+
+
+class Oracle:
+    """Counters that are ready, in one epoch."""
+
+    def __init__(self, lease_ms: int) -> None:
+        self._lease_ms = lease_ms
+        self._seen_ms: int | None = None
+        self._paused_until_ms = 0
+        self._spent: dict[str, int] = {}
+        self._held: dict[str, int] = {}
+        # By dispatch id: the amount held, while the hold lives; the scopes, also of a tombstone.
+        self._amounts: dict[bytes, int] = {}
+        self._scopes: dict[bytes, tuple[str, ...]] = {}
+        # When the hold, or the tombstone, ends.
+        self._leases: dict[bytes, int] = {}
+        self._tombs: dict[bytes, int] = {}
+
+    def decide(self, operations: Sequence[Operation], now_ms: int) -> list[Result]:
+        """Carry them out in order, all at one moment."""
+        self._pause(now_ms)
+        self._sweep(now_ms)
+        return [self._one(operation, now_ms) for operation in operations]
+
+    def _one(self, operation: Operation, now_ms: int) -> Result:
+        match operation:
+            case Admit():
+                return self._admit(operation, now_ms)
+            case Settle():
+                return self._settle(operation)
+            case Renew(dispatch_id):
+                if dispatch_id not in self._amounts:
+                    return False
+                self._leases[dispatch_id] = now_ms + self._lease_ms
+                return True
+            case Seed(scope, spent):
+                if scope in self._spent:
+                    return False
+                self._spent[scope], self._held[scope] = spent, 0
+                return True
+            case Read(scope):
+                return Balance(self._spent[scope], self._held[scope]) if scope in self._spent else Unknown(scope)
+
+    def _admit(self, asked: Admit, now_ms: int) -> Result:
+        if asked.dispatch_id in self._amounts:
+            return Held(self._amounts[asked.dispatch_id])
+        granted = asked.full_nano_usd
+        for budget in asked.budgets:
+            if budget.scope not in self._spent:
+                return Unknown(budget.scope)
+            left = max(0, self._left(budget))
+            if left < asked.smallest_nano_usd:
+                return Exceeded(budget, self._spent[budget.scope], self._held[budget.scope])
+            granted = min(granted, left)
+        self._amounts[asked.dispatch_id] = granted
+        self._scopes[asked.dispatch_id] = tuple(budget.scope for budget in asked.budgets)
+        self._leases[asked.dispatch_id] = now_ms + self._lease_ms
+        self._tombs.pop(asked.dispatch_id, None)
+        for budget in asked.budgets:
+            self._held[budget.scope] += granted
+        return Held(granted)
+
+    def _settle(self, asked: Settle) -> Settled:
+        if asked.dispatch_id not in self._scopes:
+            return Settled.DUPLICATE
+        amount = self._amounts.pop(asked.dispatch_id, None)
+        for scope in self._scopes.pop(asked.dispatch_id):
+            self._spent[scope] += asked.cost_nano_usd
+            self._held[scope] -= amount or 0
+        self._leases.pop(asked.dispatch_id, None)
+        self._tombs.pop(asked.dispatch_id, None)
+        return Settled.EXPIRED if amount is None else Settled.HELD
+
+    def _left(self, budget: Budget) -> int:
+        return budget.cap_nano_usd - self._spent[budget.scope] - self._held[budget.scope]
+
+    def _pause(self, now_ms: int) -> None:
+        if self._seen_ms is not None and now_ms - self._seen_ms > self._lease_ms / 2:
+            self._paused_until_ms = now_ms + self._lease_ms
+        self._seen_ms = now_ms
+
+    def _sweep(self, now_ms: int) -> None:
+        if now_ms >= self._paused_until_ms:
+            for dispatch_id in _ended(self._leases, now_ms):
+                amount = self._amounts.pop(dispatch_id)
+                for scope in self._scopes[dispatch_id]:
+                    self._held[scope] -= amount
+                del self._leases[dispatch_id]
+                self._tombs[dispatch_id] = now_ms + TOMBSTONE_MS
+        for dispatch_id in _ended(self._tombs, now_ms):
+            del self._scopes[dispatch_id]
+            del self._tombs[dispatch_id]
+
+
+def _ended(ends: dict[bytes, int], now_ms: int) -> list[bytes]:
+    """The ids that end now or earlier, the earliest first, at most SWEEP."""
+    ended = sorted((end, dispatch_id) for dispatch_id, end in ends.items() if end <= now_ms)
+    return [dispatch_id for _, dispatch_id in ended[:SWEEP]]

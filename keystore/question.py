@@ -1,0 +1,108 @@
+"""One admission that is asked for: who asks, what it needs, and how each outcome is answered. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.v1 import common_pb2, keystore_pb2
+
+from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope, refusal
+from keystore.policy.holds import Prices, Size, size
+from keystore.policy.operations import Admit, Budget
+from services.errors import GatewayError, unavailable
+
+DISPATCH_ID_BYTES = 16
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An admission, with what is known of its key at this moment.
+
+    key: None for the master key, and for one that does not exist. refused: why no call may be made, whatever money there
+    is. operation: what the counters are asked; None when no budget applies.
+    """
+
+    admit: keystore_pb2.Admit
+    key: Key | None
+    refused: GatewayError | None
+    size: Size
+    operation: Admit | None
+
+    @property
+    def master(self) -> bool:
+        """Whether the master key asks."""
+        return not self.admit.key_digest
+
+    def admitted(self, held_nano_usd: int, epoch: str) -> keystore_pb2.Admitted:
+        """Leave, with so much held in this epoch."""
+        return keystore_pb2.Admitted(
+            principal=self._principal(),
+            hold=common_pb2.Hold(
+                held_nano_usd=held_nano_usd,
+                output_tokens_limit=self.size.output_tokens_limit(held_nano_usd),
+                epoch=epoch,
+            ),
+        )
+
+    def admitted_unheld(self) -> keystore_pb2.Admitted:
+        """Leave, where no budget applies."""
+        return keystore_pb2.Admitted(principal=self._principal(), hold=common_pb2.Hold())
+
+    def _principal(self) -> common_pb2.Principal:
+        key = self.key
+        return common_pb2.Principal(
+            key_id=key.key_id if key else "",
+            user_id=key.user_id if key else "",
+            team_id=key.team_id if key else "",
+            end_user_id=self.admit.end_user_id,
+            tags=self.admit.tags,
+            master=self.master,
+        )
+
+
+def is_well_formed(admit: keystore_pb2.Admit) -> bool:
+    """Whether an edge of ours can have sent it."""
+    return (
+        len(admit.dispatch_id) == DISPATCH_ID_BYTES
+        and len(admit.key_digest) in (0, DIGEST_BYTES)
+        and min(admit.input_tokens_bound, admit.output_tokens_limit) >= 0
+    )
+
+
+def ask(
+    admit: keystore_pb2.Admit,
+    key: Key | None,
+    prices: Mapping[str, Prices] | None,
+    gateway_cap_nano_usd: int | None,
+    now_ms: int,
+) -> Question:
+    """The question that an edge's frame comes to, as things are now.
+
+    A model without a known price holds nothing, but what it costs after all is counted. While no prices are known at all
+    (None), nothing can be held, and calls under a budget must wait.
+    """
+    budgets = budgets_of(key, gateway_cap_nano_usd)
+    refused = refusal(key, admit.model, now_ms) if admit.key_digest else None
+    if refused is None and budgets and prices is None:
+        refused = unavailable("No router has told its prices yet; try again.")
+    needed = size(
+        (prices or {}).get(admit.model, Prices()),
+        input_tokens_bound=admit.input_tokens_bound,
+        output_tokens_limit=admit.output_tokens_limit,
+        choices=admit.choices,
+    )
+    operation = None
+    if budgets and refused is None:
+        operation = Admit(admit.dispatch_id, needed.full_nano_usd, needed.smallest_nano_usd, budgets)
+    return Question(admit, key, refused, needed, operation)
+
+
+def budgets_of(key: Key | None, gateway_cap_nano_usd: int | None) -> tuple[Budget, ...]:
+    """The budgets that apply to a call with this key, in the order in which they are told as exceeded."""
+    caps = (
+        (key_scope(key.key_id) if key else "", key.max_budget_nano_usd if key else None),
+        (GATEWAY_SCOPE, gateway_cap_nano_usd),
+    )
+    return tuple(Budget(scope, cap) for scope, cap in caps if cap is not None)

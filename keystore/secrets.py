@@ -1,0 +1,54 @@
+"""Secrets of virtual keys: how they are made, what is kept of them, and how a key is named.
+
+    secret -> digest = SHA-256(secret) -> token = HMAC-SHA256(pepper, digest), in hex
+
+Callers have the secret, edges pass the digest on, the store keeps the token. Only the secret authenticates: whoever
+reads the store has nothing to call with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+
+PREFIX = "sk-"
+
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def new_secret() -> str:
+    """128 random bits, in the form that LiteLLM gives them."""
+    return PREFIX + secrets.token_urlsafe(16)
+
+
+def digest_of(secret: str) -> bytes:
+    """What edges send instead of the secret."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def key_name(secret: str) -> str:
+    """What people may see of a secret."""
+    return f"{PREFIX}...{secret[-4:]}"
+
+
+class Tokens:
+    """Turns digests into what is stored."""
+
+    def __init__(self, pepper: str) -> None:
+        if not pepper:
+            raise ValueError("the keystore needs a pepper")
+        self._pepper = pepper.encode()
+
+    def token_of(self, digest: bytes) -> str:
+        """The token of a secret with this digest."""
+        return hmac.digest(self._pepper, digest, "sha256").hex()
+
+    def named(self, name: str) -> list[str]:
+        """Tokens or key ids that an admin may mean by a secret, its SHA-256, or a token or key id itself."""
+        if name.startswith(PREFIX):
+            return [self.token_of(digest_of(name))]
+        if _HEX_DIGEST.fullmatch(name):
+            return [name, self.token_of(bytes.fromhex(name))]
+        return []

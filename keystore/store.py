@@ -1,0 +1,170 @@
+"""The keystore's PostgreSQL: the only place that runs SQL. No answer is GatewayError UNAVAILABLE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from keystore import queries
+from keystore.policy.access import Key
+from services.errors import GatewayError, Reason, unavailable
+from services.postgres import connect, mapped
+
+# Rows of one read of the feed: a few milliseconds of the event loop.
+PAGE = 1_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key as it is stored: `key` is what admission needs of it. Times are milliseconds since the epoch."""
+
+    key: Key
+    key_alias: str
+    created_ms: int
+    updated_ms: int
+    metadata_json: str
+    deleted: bool = False
+    version: int = 0
+
+
+class Store:
+    """Keys, their feed of changes, and routers."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self._connections: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Before anything else; the server need not be there yet."""
+        self._connections = await connect(self._database_url)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        if self._connections is not None:
+            self._connections.terminate()
+
+    async def insert(self, row: KeyRow) -> int:
+        """Keep a new key; the version of the change. CONFLICT when its secret or its alias is taken."""
+        key = row.key
+        try:
+            with mapped():
+                version: int = await self._pool.fetchval(
+                    queries.INSERT,
+                    key.key_id,
+                    key.token,
+                    key.key_name,
+                    row.key_alias or None,
+                    sorted(key.models),
+                    key.max_budget_nano_usd,
+                    key.blocked,
+                    _time(key.expires_ms) if key.expires_ms else None,
+                    _time(row.created_ms),
+                    key.user_id,
+                    key.team_id,
+                    row.metadata_json,
+                )
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name == "keys_alias":
+                raise GatewayError(
+                    Reason.ERROR_REASON_CONFLICT,
+                    f"Key with alias '{row.key_alias}' already exists. Unique key aliases across all keys are required.",
+                    param="key_alias",
+                ) from None
+            raise GatewayError(
+                Reason.ERROR_REASON_CONFLICT, "This key exists already, or did once; choose another.", param="key"
+            ) from None
+        return version
+
+    async def find(self, names: Sequence[str]) -> list[KeyRow]:
+        """The keys with one of these tokens or key ids."""
+        return await self._rows(queries.FIND, names)
+
+    async def find_aliases(self, aliases: Sequence[str]) -> list[KeyRow]:
+        """The keys with these aliases."""
+        return await self._rows(queries.FIND_ALIASES, aliases)
+
+    async def set_blocked(self, key_id: str, blocked: bool, now_ms: int) -> KeyRow | None:
+        """Block or unblock a key; None when it is gone."""
+        rows = await self._rows(queries.SET_BLOCKED, key_id, blocked, _time(now_ms))
+        return rows[0] if rows else None
+
+    async def delete(self, key_ids: Sequence[str], now_ms: int) -> int | None:
+        """Delete them all; the version of the change. None, and none is deleted, when one of them is gone."""
+        with mapped():
+            async with self._pool.acquire() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                gone = await connection.fetch(queries.DELETE, key_ids, _time(now_ms))
+                if len(gone) != len(key_ids):
+                    await transaction.rollback()
+                    return None
+                await transaction.commit()
+        version: int = gone[0]["version"]
+        return version
+
+    async def changes(self, version: int, key_id: str) -> list[KeyRow]:
+        """The next PAGE keys that changed, deleted ones too, after a place in the feed: a version and a key of it."""
+        return await self._rows(queries.CHANGES, version, key_id, PAGE)
+
+    async def version(self) -> int:
+        """Of the newest change."""
+        with mapped():
+            version: int = await self._pool.fetchval(queries.VERSION)
+        return version
+
+    async def see_routers(self, router_ids: Sequence[str]) -> None:
+        """These routers are here now."""
+        with mapped():
+            await self._pool.execute(queries.SEE_ROUTERS, router_ids)
+
+    async def routers(self, seconds: float) -> frozenset[str]:
+        """The routers that were seen, by any keystore, in the last so many seconds."""
+        with mapped():
+            rows = await self._pool.fetch(queries.ROUTERS, seconds)
+        return frozenset(row["router_id"] for row in rows)
+
+    @property
+    def _pool(self) -> asyncpg.Pool:
+        if self._connections is None:
+            raise unavailable("The keystore is starting; try again.")
+        return self._connections
+
+    async def _rows(self, query: str, *arguments: Any) -> list[KeyRow]:
+        with mapped():
+            return [_row(record) for record in await self._pool.fetch(query, *arguments)]
+
+
+def _row(record: asyncpg.Record) -> KeyRow:
+    return KeyRow(
+        key=Key(
+            key_id=record["key_id"],
+            token=record["token"],
+            key_name=record["key_name"],
+            models=frozenset(record["models"]),
+            max_budget_nano_usd=record["max_budget_nano_usd"],
+            blocked=record["blocked"],
+            expires_ms=_millis(record["expires_at"]) if record["expires_at"] else 0,
+            user_id=record["user_id"],
+            team_id=record["team_id"],
+        ),
+        key_alias=record["key_alias"] or "",
+        created_ms=_millis(record["created_at"]),
+        updated_ms=_millis(record["updated_at"]),
+        metadata_json=record["metadata"],
+        deleted=record["deleted"],
+        version=record["version"],
+    )
+
+
+def _time(millis: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=millis)
+
+
+def _millis(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,117 @@
+"""What a request asks for, checked, in the store's terms. Pure; what cannot be answered is INVALID_REQUEST."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.v1 import ledger_pb2
+
+from ledger.rows import clean
+from services.errors import GatewayError, Reason
+from services.ids import from_text, lowest_at
+
+HOUR_MS = 3_600_000
+# What the 48 bits of a UUIDv7 reach to: the year 10889.
+MAX_MS = (1 << 48) - 1
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1_000
+# As many as a request of 2 MiB, the transport's limit, can carry.
+MAX_EXCLUDED_IDS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries; empty or None matches everything.
+
+    An entry matches request_id when that is its call id, or dispatch_id is its own. first_id and end_id are bounds of
+    dispatch ids, the end exclusive.
+    """
+
+    key_id: str = ""
+    user_id: str = ""
+    request_id: str = ""
+    dispatch_id: uuid.UUID | None = None
+    first_id: uuid.UUID | None = None
+    end_id: uuid.UUID | None = None
+
+
+def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
+    """Which entries a page is of."""
+    ends = [end for end in (_bound(request.end_ms, "end_ms"), _optional_id(request.before_id, "before_id")) if end]
+    return Filter(
+        # Cut and cleaned as they were when they were written.
+        key_id=clean(request.key_id),
+        user_id=clean(request.user_id),
+        request_id=clean(request.request_id),
+        dispatch_id=_dispatch_id(request.request_id),
+        first_id=_bound(request.start_ms, "start_ms"),
+        end_id=min(ends, default=None),
+    )
+
+
+def page_size_of(request: ledger_pb2.ListEntriesRequest) -> int:
+    """How many entries a page may have."""
+    if not 0 <= request.page_size <= MAX_PAGE_SIZE:
+        raise _invalid(f"page_size must be between 1 and {MAX_PAGE_SIZE}.", "page_size")
+    return request.page_size or DEFAULT_PAGE_SIZE
+
+
+def key_of(request: ledger_pb2.SumSpendRequest) -> str:
+    """The key of a sum; empty: all."""
+    return clean(request.key_id)
+
+
+def since_of(request: ledger_pb2.SumSpendRequest) -> uuid.UUID | None:
+    """The first id of a sum; None: all."""
+    return _optional_id(request.since_id, "since_id")
+
+
+def excluded_of(request: ledger_pb2.SumSpendRequest) -> Sequence[uuid.UUID]:
+    """The ids that a sum leaves out."""
+    if len(request.excluded_ids) > MAX_EXCLUDED_IDS:
+        raise _invalid(f"At most {MAX_EXCLUDED_IDS} ids can be excluded.", "excluded_ids")
+    return [_id(given, "excluded_ids") for given in request.excluded_ids]
+
+
+def hours_of(request: ledger_pb2.QuerySpendRequest) -> tuple[int | None, int | None]:
+    """The hours (counted from the epoch) that a range touches, the end exclusive; None: open.
+
+    Sums are kept by the hour, so the start counts from the beginning of its hour, and the end to the end of its own.
+    """
+    start_ms, end_ms = _millis(request.start_ms, "start_ms"), _millis(request.end_ms, "end_ms")
+    return (start_ms // HOUR_MS if start_ms else None), (-(-end_ms // HOUR_MS) if end_ms else None)
+
+
+def _bound(millis: int, param: str) -> uuid.UUID | None:
+    return uuid.UUID(bytes=lowest_at(millis)) if _millis(millis, param) else None
+
+
+def _millis(millis: int, param: str) -> int:
+    if not 0 <= millis <= MAX_MS:
+        raise _invalid(f"{param} is no time in milliseconds since the epoch.", param)
+    return millis
+
+
+def _dispatch_id(request_id: str) -> uuid.UUID | None:
+    """The dispatch id that a request id is the text of; None when it is none, and then only a call id."""
+    try:
+        return uuid.UUID(bytes=from_text(request_id))
+    except ValueError:
+        return None
+
+
+def _optional_id(given: bytes, param: str) -> uuid.UUID | None:
+    return _id(given, param) if given else None
+
+
+def _id(given: bytes, param: str) -> uuid.UUID:
+    if len(given) != 16:
+        raise _invalid(f"{param}: an id has 16 bytes, not {len(given)}.", param)
+    return uuid.UUID(bytes=given)
+
+
+def _invalid(message: str, param: str) -> GatewayError:
+    return GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, message, param=param)

@@ -1,0 +1,99 @@
+"""The ledger's SQL: one statement to write a batch, three to ask.
+
+Pure: texts only; `store.py` runs them.
+"""
+
+from __future__ import annotations
+
+from ledger.rows import Row
+
+_NAMES = ", ".join(Row.__struct_fields__)
+
+_FACTS = (
+    "key_id, user_id, team_id, organization_id, end_user_id, deployment_id, model_group, provider, operation, status"
+)
+_TAG_SUMS = ("cost_nano_usd", "input_tokens", "output_tokens")
+_SUMS = (*_TAG_SUMS, "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def _upsert(table: str, key: str, others: str, source: str, sums: tuple[str, ...]) -> str:
+    """Add the counts and sums of `source` to `table`, in the order of its key, so that ledgers never deadlock."""
+    names = ", ".join(("entries", *sums))
+    added = ", ".join(f"sum({name})::bigint AS {name}" for name in sums)
+    changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ("entries", *sums))
+    columns = f"{key}, {others}" if others else key
+    return (
+        f"INSERT INTO ledger.{table} ({columns}, {names}) "  # noqa: S608 (from constants alone)
+        f"SELECT {columns}, count(*) AS entries, {added} FROM {source} GROUP BY {columns} ORDER BY {key} "
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    )
+
+
+# Writes a batch; everything or nothing. $1: rows in JSON. Answers how many were new in `entries` and in
+# `late`. An id that is there already, in either, changes nothing.
+#
+# Several ledgers may write overlapping batches at once. Rows are inserted in the order of their key, and the tables
+# are always reached in the same order (both counts force `entries` and `late` before the sums), so that they wait for
+# each other and never in a circle. An id cannot turn from late to covered under a batch: see ledger.partitions.
+WRITE = f"""
+WITH covered AS MATERIALIZED (
+    SELECT (SELECT first_id FROM ledger.partitions ORDER BY first_id LIMIT 1) AS first_id,
+           (SELECT end_id FROM ledger.partitions ORDER BY first_id DESC LIMIT 1) AS end_id
+), batch AS MATERIALIZED (
+    SELECT given.*, coalesce(given.dispatch_id >= first_id AND given.dispatch_id < end_id, false) AS in_time
+    FROM json_populate_recordset(NULL::ledger.entries, $1) AS given, covered
+), stored AS (
+    INSERT INTO ledger.entries ({_NAMES})
+    SELECT {_NAMES} FROM batch
+    WHERE in_time AND NOT EXISTS (SELECT FROM ledger.late WHERE late.dispatch_id = batch.dispatch_id)
+    ORDER BY dispatch_id
+    ON CONFLICT (dispatch_id) DO NOTHING
+    RETURNING *
+), belated AS (
+    INSERT INTO ledger.late ({_NAMES})
+    SELECT {_NAMES} FROM batch WHERE NOT in_time
+    ORDER BY dispatch_id
+    ON CONFLICT (dispatch_id) DO NOTHING
+    RETURNING *
+), fresh AS MATERIALIZED (
+    SELECT ledger.hour_of(dispatch_id) AS hour, sha256(convert_to(({_FACTS})::text, 'UTF8')) AS fact, new.*
+    FROM (SELECT * FROM stored UNION ALL SELECT * FROM belated) AS new
+), fresh_tag AS (
+    SELECT fresh.*, tag FROM fresh, jsonb_array_elements_text(tags) AS tag
+), hours AS (
+    {_upsert("rollup_hour", "hour, fact", _FACTS, "fresh", _SUMS)}
+), hour_tags AS (
+    {_upsert("rollup_hour_tag", "hour, tag", "", "fresh_tag", _TAG_SUMS)}
+)
+SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM belated) AS late
+"""  # noqa: S608 (from constants alone)
+
+# $1 hash, $2 entry, $3 reason.
+REJECT = """
+INSERT INTO ledger.rejected (entry_sha256, entry, reason) VALUES ($1, $2, $3) ON CONFLICT (entry_sha256) DO NOTHING
+"""
+
+# $1 key ('': all), $2 the first id (NULL: all), $3 ids to leave out.
+SUM_SPEND = """
+SELECT coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd, count(*) AS entries
+FROM ledger.every_entry
+WHERE ($1::text = '' OR key_id = $1) AND ($2::uuid IS NULL OR dispatch_id >= $2) AND dispatch_id <> ALL ($3::uuid[])
+"""
+
+# $1 key, $2 user ('': all), $3 call id and $4 dispatch id ('' and NULL: all), $5 first id and $6 end id (NULL: open),
+# $7 how many.
+LIST_ENTRIES = f"""
+SELECT {_NAMES} FROM ledger.every_entry
+WHERE ($1::text = '' OR key_id = $1) AND ($2::text = '' OR user_id = $2)
+  AND ($3::text = '' OR call_id = $3 OR dispatch_id = $4::uuid)
+  AND ($5::uuid IS NULL OR dispatch_id >= $5) AND ($6::uuid IS NULL OR dispatch_id < $6)
+ORDER BY dispatch_id DESC LIMIT $7
+"""  # noqa: S608 (from constants alone)
+
+# $1 the first hour and $2 the end, in hours since the epoch (NULL: open).
+QUERY_SPEND = """
+SELECT coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd, coalesce(sum(entries), 0)::bigint AS entries,
+       coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens
+FROM ledger.rollup_hour
+WHERE ($1::bigint IS NULL OR hour >= to_timestamp($1 * 3600)) AND ($2::bigint IS NULL OR hour < to_timestamp($2 * 3600))
+"""

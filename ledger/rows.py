@@ -1,0 +1,184 @@
+"""An entry as a row of `entries`, for writing and reading.
+
+Pure. Names that come from callers are cut and cleaned here, so that nobody can keep a call out of the account by
+giving it a name that PostgreSQL refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from gateway.v1 import common_pb2, ledger_pb2
+
+# Longer than the longest name in use (159 characters: Claude Code's `user`), and in UTF-8 less than half of what a key
+# of an index may have.
+MAX_NAME_CHARS = 256
+# A caller's list: more than anybody sums by.
+MAX_TAGS = 64
+# Every deployment of a large group, and its fallbacks.
+MAX_ATTEMPTS = 128
+
+Entry = ledger_pb2.Entry
+
+
+# `gc=False` on both: they hold no cycles, and thousands at once would set off the garbage collector.
+class AttemptRow(msgspec.Struct, frozen=True, gc=False):
+    """One attempt, as the column `attempts` has it."""
+
+    deployment_id: str
+    provider_status: int
+    error_reason: int
+    latency_ms: int
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """The columns of `entries`, in their order."""
+
+    # In hexadecimal.
+    dispatch_id: str
+    call_id: str
+    status: int
+    key_id: str
+    user_id: str
+    team_id: str
+    organization_id: str
+    end_user_id: str
+    master: bool
+    tags: list[str]
+    operation: int
+    model_group: str
+    deployment_id: str
+    provider: str
+    provider_model: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cost_nano_usd: int
+    held_nano_usd: int
+    estimated: bool
+    unpriced: bool
+    streamed: bool
+    attempts: list[AttemptRow]
+    error_reason: int
+    duration_ms: int
+    first_token_ms: int
+    epoch: str
+
+
+def clean(text: str) -> str:
+    """What PostgreSQL takes: no NUL, at most MAX_NAME_CHARS."""
+    if len(text) <= MAX_NAME_CHARS and "\0" not in text:
+        return text
+    return text[:MAX_NAME_CHARS].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def is_well_formed(entry: Entry) -> bool:
+    """Whether the entry has an id that it can be kept under."""
+    return len(entry.dispatch_id) == 16
+
+
+def encode(entries: Sequence[Entry]) -> str:
+    """Well-formed entries as the JSON that PostgreSQL makes rows of.
+
+    Arrays of values, one a column, would be read faster by PostgreSQL but cost asyncpg three times as much to write;
+    both together come to the same, and this keeps it off the event loop.
+    """
+    return msgspec.json.encode([row_of(entry) for entry in entries]).decode()
+
+
+def row_of(entry: Entry) -> Row:
+    """The row that holds a well-formed entry."""
+    principal, usage = entry.principal, entry.usage
+    return Row(
+        dispatch_id=entry.dispatch_id.hex(),
+        call_id=clean(entry.call_id),
+        status=entry.status,
+        key_id=clean(principal.key_id),
+        user_id=clean(principal.user_id),
+        team_id=clean(principal.team_id),
+        organization_id=clean(principal.organization_id),
+        end_user_id=clean(principal.end_user_id),
+        master=principal.master,
+        tags=_tags(principal.tags),
+        operation=entry.operation,
+        model_group=clean(entry.model_group),
+        deployment_id=clean(entry.deployment_id),
+        provider=clean(entry.provider),
+        provider_model=clean(entry.provider_model),
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_nano_usd=entry.cost_nano_usd,
+        held_nano_usd=entry.held_nano_usd,
+        estimated=entry.estimated,
+        unpriced=entry.unpriced,
+        streamed=entry.streamed,
+        attempts=[_attempt_row(attempt) for attempt in entry.attempts[:MAX_ATTEMPTS]],
+        error_reason=entry.error_reason,
+        duration_ms=entry.duration_ms,
+        first_token_ms=entry.first_token_ms,
+        epoch=clean(entry.epoch),
+    )
+
+
+def _tags(tags: Iterable[str]) -> list[str]:
+    # Each once: an entry counts once for a tag.
+    return list(dict.fromkeys(map(clean, tags)))[:MAX_TAGS]
+
+
+def _attempt_row(attempt: ledger_pb2.Attempt) -> AttemptRow:
+    return AttemptRow(
+        deployment_id=clean(attempt.deployment_id),
+        provider_status=attempt.provider_status,
+        error_reason=attempt.error_reason,
+        latency_ms=attempt.latency_ms,
+    )
+
+
+def entry_of(row: Mapping[str, Any]) -> Entry:
+    """The entry that a record of PostgreSQL holds."""
+    return Entry(
+        dispatch_id=row["dispatch_id"].bytes,
+        call_id=row["call_id"],
+        status=row["status"],
+        principal=common_pb2.Principal(
+            key_id=row["key_id"],
+            user_id=row["user_id"],
+            team_id=row["team_id"],
+            organization_id=row["organization_id"],
+            end_user_id=row["end_user_id"],
+            tags=msgspec.json.decode(row["tags"], type=list[str]),
+            master=row["master"],
+        ),
+        operation=row["operation"],
+        model_group=row["model_group"],
+        deployment_id=row["deployment_id"],
+        provider=row["provider"],
+        provider_model=row["provider_model"],
+        usage=common_pb2.TokenUsage(
+            input_tokens=row["input_tokens"],
+            output_tokens=row["output_tokens"],
+            cache_read_tokens=row["cache_read_tokens"],
+            cache_write_tokens=row["cache_write_tokens"],
+            reasoning_tokens=row["reasoning_tokens"],
+        ),
+        cost_nano_usd=row["cost_nano_usd"],
+        held_nano_usd=row["held_nano_usd"],
+        estimated=row["estimated"],
+        unpriced=row["unpriced"],
+        streamed=row["streamed"],
+        attempts=[
+            ledger_pb2.Attempt(**msgspec.structs.asdict(attempt))
+            for attempt in msgspec.json.decode(row["attempts"], type=list[AttemptRow])
+        ],
+        error_reason=row["error_reason"],
+        duration_ms=row["duration_ms"],
+        first_token_ms=row["first_token_ms"],
+        epoch=row["epoch"],
+    )

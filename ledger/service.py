@@ -1,0 +1,87 @@
+"""What the ledger offers: the handlers of protos/gateway/v1/ledger.proto."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.v1 import ledger_pb2
+
+from ledger.filters import excluded_of, filter_of, hours_of, key_of, page_size_of, since_of
+from ledger.recording import Frame, Recording
+from ledger.store import Store
+from ledger.writer import Writer
+from services.errors import unavailable
+from services.link import MAX_BATCH_BYTES, Link
+from services.methods import LIST_ENTRIES, QUERY_SPEND, RECORD, SUM_SPEND
+from services.transport import Handlers
+
+
+class LedgerService:
+    """Answers routers (Record), keystores (SumSpend) and edges (the rest)."""
+
+    def __init__(self, store: Store, writer: Writer) -> None:
+        self._store = store
+        self._writer = writer
+        self._recordings: dict[Recording, asyncio.Event] = {}
+        self._stopping = False
+
+    @property
+    def handlers(self) -> Handlers:
+        """Each RPC's."""
+        return {
+            RECORD: self.record,
+            SUM_SPEND: self.sum_spend,
+            LIST_ENTRIES: self.list_entries,
+            QUERY_SPEND: self.query_spend,
+        }
+
+    async def record(self, link: Link[ledger_pb2.StoredFrame, Frame]) -> None:
+        """Keep what a router sends; acknowledge it once it is committed."""
+        if self._stopping:
+            raise unavailable("The ledger is stopping.")
+        recording = Recording(link, self._writer)
+        ended = self._recordings[recording] = asyncio.Event()
+        try:
+            await recording.run()
+        finally:
+            del self._recordings[recording]
+            ended.set()
+
+    async def sum_spend(self, request: ledger_pb2.SumSpendRequest) -> ledger_pb2.SumSpendResponse:
+        """What a key, or the whole gateway, has spent."""
+        spend = await self._store.sum_spend(key_of(request), since_of(request), excluded_of(request))
+        return ledger_pb2.SumSpendResponse(cost_nano_usd=spend.cost_nano_usd, entries=spend.entries)
+
+    async def list_entries(self, request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
+        """One page, newest first: it ends early when it would grow larger than a batch may be, never empty."""
+        entries = await self._store.list_entries(filter_of(request), page_size_of(request))
+        page = ledger_pb2.ListEntriesResponse()
+        page_bytes = 0
+        for entry in entries:
+            page_bytes += entry.ByteSize()
+            if page_bytes > MAX_BATCH_BYTES and page.entries:
+                break
+            page.entries.append(entry)
+        return page
+
+    async def query_spend(self, request: ledger_pb2.QuerySpendRequest) -> ledger_pb2.QuerySpendResponse:
+        """The sum over every hour that the range touches."""
+        first_hour, end_hour = hours_of(request)
+        spend = await self._store.query_spend(first_hour, end_hour)
+        return ledger_pb2.QuerySpendResponse(
+            cost_nano_usd=spend.cost_nano_usd,
+            entries=spend.entries,
+            input_tokens=spend.input_tokens,
+            output_tokens=spend.output_tokens,
+        )
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Let each link write what it has gathered; what is not written in time stays with its router."""
+        self._stopping = True
+        endings = [asyncio.ensure_future(ended.wait()) for ended in self._recordings.values()]
+        for recording in self._recordings:
+            recording.stop()
+        if endings:
+            await asyncio.wait(endings, timeout=timeout_seconds)
+        for ending in endings:
+            ending.cancel()

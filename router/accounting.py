@@ -1,0 +1,260 @@
+"""What a dispatch came to: tokens, money, and its one entry in the ledger.
+
+    accounting.opened(request, body_bytes, ended, deployment)    before each provider request
+    entry = accounting.entry(request, outcome)                   once, however the dispatch ended
+    await accounting.commit(entry)      an answer: its end is released afterwards
+    accounting.append(entry)            anything else, in the engine's synchronous `finally`
+
+Both `commit` and `append` write, so a dispatch uses one of them, once. `commit` writes before it first waits: when the
+caller goes away during it, the entry is already on its way and must not be appended again.
+
+Every attempt that its provider bills counts, also one that a fallback made good. What the provider reports is taken as
+it is, also when it exceeds the hold. What it does not report is estimated, and marked:
+
+- input: a token for every 4 bytes of the body, at most the edge's bound;
+- output of a stream, or of an answer without usage: a token for every 4 bytes of generated text;
+- output of an answer that never came (the caller left, or the time was up, during a unary call), and of a call that was
+  in flight when the process was lost: 256 tokens, or the hold's output limit when that is less;
+- an estimate never exceeds the hold, for the provider was limited to what the hold pays for.
+
+An attempt that failed without any of an answer is not billed, unless it ran out of time: then the provider was at
+work. So a connection that could not be made in time is PROVIDER_UNAVAILABLE here, not PROVIDER_TIMEOUT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.v1 import common_pb2, ledger_pb2, router_pb2
+from structlog.typing import FilteringBoundLogger
+
+from router.catalog import Deployment
+from router.metrics import CallMetrics
+from services.errors import GatewayError, Reason
+
+# OpenAI's and Anthropic's rule of thumb for English; other languages have fewer bytes a token, and base64 more.
+BYTES_PER_TOKEN = 4
+# Output of an answer of which nothing is known: about the median of chat answers.
+UNSEEN_OUTPUT_TOKENS = 256
+
+# Attempts that ended so were at work when they ended.
+_AT_WORK = frozenset(
+    (
+        Reason.ERROR_REASON_UNSPECIFIED,  # it succeeded
+        Reason.ERROR_REASON_CANCELLED,
+        Reason.ERROR_REASON_PROVIDER_TIMEOUT,
+        Reason.ERROR_REASON_DEADLINE_EXCEEDED,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one deployment, once it has ended.
+
+    provider_status: of the provider's answer; 0 when there was none. error_reason: unset when it succeeded; CANCELLED
+    when the caller left during it. usage: as the provider reported it, if it did. content_bytes: generated text that
+    has arrived.
+    """
+
+    deployment: Deployment
+    latency_ms: int
+    provider_status: int = 0
+    error_reason: Reason = Reason.ERROR_REASON_UNSPECIFIED
+    usage: common_pb2.TokenUsage | None = None
+    content_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a dispatch ended.
+
+    attempts: in their order; none when no provider was asked. first_token_ms: 0 when there was no content.
+    """
+
+    status: ledger_pb2.EntryStatus
+    attempts: Sequence[Attempt]
+    body_bytes: int
+    duration_ms: int
+    first_token_ms: int = 0
+    error_reason: Reason = Reason.ERROR_REASON_UNSPECIFIED
+
+
+class Log(Protocol):
+    """The outbox, as far as accounting sees it."""
+
+    def opened(self, entry: ledger_pb2.Entry) -> int:
+        """Note that a provider request begins, and what it is if nothing else is ever noted; see `Outbox`."""
+
+    def append(self, entry: ledger_pb2.Entry) -> int:
+        """Note the end of a dispatch."""
+
+    async def committed(self, sequence: int) -> None:
+        """Until it is written."""
+
+
+class Accounting:
+    """Writes entries to the outbox, and counts them."""
+
+    def __init__(self, outbox: Log, metrics: CallMetrics, log: FilteringBoundLogger) -> None:
+        self._outbox = outbox
+        self._metrics = metrics
+        self._log = log
+
+    def opened(
+        self, request: router_pb2.Open, body_bytes: int, ended: Sequence[Attempt], deployment: Deployment
+    ) -> None:
+        """A request to `deployment` is about to start; `ended` are the attempts before it. Not waited for.
+
+        Raises GatewayError (UNAVAILABLE) when the outbox is full and this is the first attempt: the provider must not
+        be called then.
+        """
+        self._outbox.opened(interrupted_entry(request, body_bytes, ended, deployment))
+
+    def entry(self, request: router_pb2.Open, outcome: Outcome) -> ledger_pb2.Entry:
+        """The entry of a dispatch that has ended; nothing is written yet."""
+        return entry_of(request, outcome)
+
+    def append(self, entry: ledger_pb2.Entry) -> None:
+        """Write an entry, without waiting for it; for the engine's `finally`, so it raises nothing."""
+        self._write(entry)
+
+    async def commit(self, entry: ledger_pb2.Entry) -> None:
+        """Write an entry, and wait until it survives a kill of this process.
+
+        Raises GatewayError (UNAVAILABLE) when the disk refuses it; it is kept and tried again all the same.
+        """
+        await self._outbox.committed(self._write(entry))
+
+    def _write(self, entry: ledger_pb2.Entry) -> int:
+        self._metrics.count(entry)
+        try:
+            return self._outbox.append(entry)
+        except GatewayError as error:
+            # The outbox is full and no provider was asked: there is no money to account for, and the lease ends the
+            # hold. Entries of dispatches that were opened are always taken.
+            self._metrics.refused.inc()
+            self._log.warning("entry_refused", call_id=entry.call_id, error=error.message)
+            return 0
+
+
+def entry_of(request: router_pb2.Open, outcome: Outcome) -> ledger_pb2.Entry:
+    """The entry of a dispatch that ended so."""
+    bills = [_bill(attempt, request, outcome.body_bytes) for attempt in outcome.attempts]
+    return _entry(request, outcome, bills)
+
+
+def interrupted_entry(
+    request: router_pb2.Open, body_bytes: int, ended: Sequence[Attempt], deployment: Deployment
+) -> ledger_pb2.Entry:
+    """The entry of a dispatch whose process was lost during a request to `deployment`, after the attempts `ended`."""
+    lost = Attempt(deployment, latency_ms=0, error_reason=Reason.ERROR_REASON_CANCELLED)
+    outcome = Outcome(
+        status=ledger_pb2.ENTRY_STATUS_INTERRUPTED,
+        attempts=(*ended, lost),
+        body_bytes=body_bytes,
+        duration_ms=0,
+        error_reason=Reason.ERROR_REASON_UNAVAILABLE,
+    )
+    bills = [_bill(attempt, request, body_bytes) for attempt in ended]
+    bills.append(_Bill(deployment, _estimate(request, body_bytes, unseen_output_tokens(request)), estimated=True))
+    return _entry(request, outcome, bills)
+
+
+def unseen_output_tokens(request: router_pb2.Open) -> int:
+    """The output of an answer of which nothing has been seen."""
+    return min(request.hold.output_tokens_limit or UNSEEN_OUTPUT_TOKENS, UNSEEN_OUTPUT_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bill:
+    """What one attempt is billed for; usage None: nothing."""
+
+    deployment: Deployment
+    usage: common_pb2.TokenUsage | None
+    estimated: bool
+
+    def cost_nano_usd(self) -> int:
+        if self.usage is None:
+            return 0
+        return self.deployment.rates.cost(
+            input_tokens=self.usage.input_tokens,
+            output_tokens=self.usage.output_tokens,
+            cache_read_tokens=self.usage.cache_read_tokens,
+            cache_write_tokens=self.usage.cache_write_tokens,
+        )
+
+
+def _bill(attempt: Attempt, request: router_pb2.Open, body_bytes: int) -> _Bill:
+    if attempt.usage is not None:
+        return _Bill(attempt.deployment, attempt.usage, estimated=False)
+    if not attempt.content_bytes and attempt.error_reason not in _AT_WORK:
+        return _Bill(attempt.deployment, None, estimated=False)
+    unseen = bool(attempt.error_reason) and not attempt.content_bytes and not request.stream
+    output_tokens = unseen_output_tokens(request) if unseen else -(-attempt.content_bytes // BYTES_PER_TOKEN)
+    return _Bill(attempt.deployment, _estimate(request, body_bytes, output_tokens), estimated=True)
+
+
+def _estimate(request: router_pb2.Open, body_bytes: int, output_tokens: int) -> common_pb2.TokenUsage:
+    input_tokens = -(-body_bytes // BYTES_PER_TOKEN)
+    if request.input_tokens_bound:
+        input_tokens = min(input_tokens, request.input_tokens_bound)
+    return common_pb2.TokenUsage(input_tokens=input_tokens, output_tokens=output_tokens)
+
+
+def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -> ledger_pb2.Entry:
+    last = outcome.attempts[-1].deployment if outcome.attempts else None
+    return ledger_pb2.Entry(
+        dispatch_id=request.dispatch_id,
+        call_id=request.call_id,
+        status=outcome.status,
+        principal=request.principal,
+        operation=request.operation,
+        model_group=request.model,
+        deployment_id=last.id if last else "",
+        provider=last.provider if last else "",
+        provider_model=last.provider_model if last else "",
+        usage=_sum([bill.usage for bill in bills if bill.usage is not None]),
+        cost_nano_usd=_cost(request, bills),
+        held_nano_usd=request.hold.held_nano_usd,
+        estimated=any(bill.estimated for bill in bills),
+        unpriced=any(bill.usage is not None and bill.deployment.unpriced for bill in bills),
+        streamed=request.stream,
+        attempts=[
+            ledger_pb2.Attempt(
+                deployment_id=attempt.deployment.id,
+                provider_status=attempt.provider_status,
+                error_reason=attempt.error_reason,
+                latency_ms=attempt.latency_ms,
+            )
+            for attempt in outcome.attempts
+        ],
+        error_reason=outcome.error_reason,
+        duration_ms=outcome.duration_ms,
+        first_token_ms=outcome.first_token_ms,
+        epoch=request.hold.epoch,
+    )
+
+
+def _cost(request: router_pb2.Open, bills: Sequence[_Bill]) -> int:
+    """Nano-USD of all attempts, each rounded once."""
+    reported = sum(bill.cost_nano_usd() for bill in bills if not bill.estimated)
+    estimated = sum(bill.cost_nano_usd() for bill in bills if bill.estimated)
+    if request.hold.epoch:
+        estimated = min(estimated, max(0, request.hold.held_nano_usd - reported))
+    return reported + estimated
+
+
+def _sum(usages: Sequence[common_pb2.TokenUsage]) -> common_pb2.TokenUsage | None:
+    """Tokens of all attempts; None when there are none."""
+    if len(usages) < 2:
+        return usages[0] if usages else None
+    return common_pb2.TokenUsage(
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        cache_read_tokens=sum(usage.cache_read_tokens for usage in usages),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+    )

@@ -1,0 +1,119 @@
+"""One dispatch while it runs: what is known of it at any moment, so that its entry can be made whenever it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.v1 import common_pb2, ledger_pb2, router_pb2
+
+from router.accounting import Attempt, Outcome
+from router.catalog import Deployment
+from router.wire.base import Answer, StreamDecoder
+from services.errors import Reason
+
+
+class Dispatch:
+    """Until it is told otherwise, it has failed by a mistake of the gateway's own."""
+
+    def __init__(self, request: router_pb2.Open, clock: Callable[[], float]) -> None:
+        self.request = request
+        self.body_bytes = 0
+        self.ended: list[Attempt] = []
+        self.has_head = False
+        self.is_accounted = False
+        self._clock = clock
+        self._began = clock()
+        self._first_token_ms = 0
+        self._status: ledger_pb2.EntryStatus = ledger_pb2.ENTRY_STATUS_FAILURE
+        self._error_reason: Reason = Reason.ERROR_REASON_INTERNAL
+        # The attempt under way; no deployment: there is none.
+        self._deployment: Deployment | None = None
+        self._attempt_began = 0.0
+        self._provider_status = 0
+        self._usage: common_pb2.TokenUsage | None = None
+        self._content_bytes = 0
+        self._decoder: StreamDecoder | None = None
+
+    def begin_attempt(self, deployment: Deployment) -> None:
+        """A request to the provider starts."""
+        self._deployment = deployment
+        self._attempt_began = self._clock()
+        self._provider_status = 0
+        self._usage = None
+        self._content_bytes = 0
+        self._decoder = None
+
+    def answers(self, status: int) -> None:
+        """The head of the provider's answer is here."""
+        self._provider_status = status
+
+    def streams(self, decoder: StreamDecoder) -> None:
+        """The answer comes as a stream: the decoder knows how much of it has come."""
+        self._decoder = decoder
+
+    def answered(self, answer: Answer) -> None:
+        """The whole answer is here."""
+        self._first_token_ms = self._to_first_token_ms()
+        self._usage = answer.usage
+        self._content_bytes = answer.content_bytes
+
+    def end_attempt(self, error_reason: Reason = Reason.ERROR_REASON_UNSPECIFIED) -> None:
+        """The attempt is over, well unless a reason is given. Nothing when there is none."""
+        if self._deployment is None:
+            return
+        if self._decoder is not None:
+            end = self._decoder.close()
+            self._usage, self._content_bytes = end.usage, end.content_bytes
+        self.ended.append(
+            Attempt(
+                deployment=self._deployment,
+                latency_ms=self._ms_since(self._attempt_began),
+                provider_status=self._provider_status,
+                error_reason=error_reason,
+                usage=self._usage,
+                content_bytes=self._content_bytes,
+            )
+        )
+        self._deployment = None
+
+    def end(self, status: ledger_pb2.EntryStatus, error_reason: Reason = Reason.ERROR_REASON_UNSPECIFIED) -> None:
+        """The dispatch is over."""
+        self._status = status
+        self._error_reason = error_reason
+
+    def head(self, content_type: str, deployment: Deployment) -> router_pb2.Head:
+        """The head of the answer, made once there is content: from here on there is no way back."""
+        self.has_head = True
+        self._first_token_ms = self._first_token_ms or self._to_first_token_ms()
+        return router_pb2.Head(
+            content_type=content_type,
+            deployment_id=deployment.id,
+            provider_model=f"{deployment.provider}/{deployment.provider_model}",
+            latency_ms=self._ms_since(self._began),
+        )
+
+    def timeout_seconds(self, deployment: Deployment) -> float:
+        """For an attempt that starts now: the deployment's own limit, or less when the call has less time left."""
+        limit = deployment.stream_timeout_seconds if self.request.stream else deployment.timeout_seconds
+        if not self.request.timeout_ms:
+            return limit
+        return min(limit, self.request.timeout_ms / 1000 - (self._clock() - self._began))
+
+    def outcome(self) -> Outcome:
+        """What it has come to. An attempt that is still under way ended with it."""
+        self.end_attempt(self._error_reason)
+        return Outcome(
+            status=self._status,
+            attempts=tuple(self.ended),
+            body_bytes=self.body_bytes,
+            duration_ms=self._ms_since(self._began),
+            first_token_ms=self._first_token_ms,
+            error_reason=self._error_reason,
+        )
+
+    def _to_first_token_ms(self) -> int:
+        # 0 is for no content at all.
+        return max(1, self._ms_since(self._began))
+
+    def _ms_since(self, moment: float) -> int:
+        return int((self._clock() - moment) * 1000)

@@ -1,0 +1,130 @@
+"""Wires the router."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import random
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from router.accounting import Accounting
+from router.call import Caller
+from router.catalog import Catalog
+from router.catalog import build as build_catalog
+from router.delivery import LedgerDelivery
+from router.engine import Engine
+from router.live import LiveHolds
+from router.metrics import CallMetrics, OutboxMetrics
+from router.mock import MockTransport
+from router.outbox import Adoption, Outbox
+from router.providers.prices import load_price_table
+from router.service import InferenceService
+from router.settlement import Settlement
+from router.transport import HttpTransport
+from router.wire.openai import OpenAIWire
+from services.errors import unavailable
+from services.lifecycle import Runtime
+from services.methods import INFERENCE
+from services.transport import Handlers
+
+# Of the 10 s that a role has to stop: open calls first, then what they left in the outbox.
+DRAIN_SECONDS = 6.0
+DELIVER_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is made in `start`, inside the event loop and with the data folder at hand."""
+
+    outbox: Outbox
+    adoption: Adoption
+    delivery: LedgerDelivery
+    settlement: Settlement
+    transport: HttpTransport
+    engine: Engine
+
+
+class Router:
+    """The router: holds the outbox, and the connections to providers."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._catalog = Catalog({})
+        self._live = LiveHolds()
+        self._service = InferenceService(self._run, lambda: self._catalog.to_proto(), self._live, runtime.log)
+        self._parts: _Parts | None = None
+
+    @property
+    def handlers(self) -> Handlers:
+        """The data plane."""
+        return {INFERENCE: self._service.exchange}
+
+    async def start(self) -> None:
+        """Read prices, open the outbox, begin to deliver. ConfigError names an entry that cannot be meant."""
+        self._catalog = await asyncio.to_thread(_build_catalog, self._runtime)
+        for line in self._catalog.left_out:
+            self._runtime.log.warning("deployment_left_out", reason=line)
+        self._parts = parts = self._make_parts()
+        await parts.adoption.start()
+        await parts.delivery.start()
+        await parts.settlement.start()
+
+    async def stop(self) -> None:
+        """Let open calls end, deliver what they left, then end."""
+        parts = self._parts
+        if parts is None:
+            return
+        await self._service.drain(DRAIN_SECONDS)
+        await parts.adoption.stop()
+        await asyncio.gather(parts.settlement.stop(DELIVER_SECONDS), parts.delivery.stop(DELIVER_SECONDS))
+        await parts.transport.close()
+        parts.outbox.close()
+
+    async def _run(self, caller: Caller) -> None:
+        if self._parts is None:
+            raise unavailable("This router is starting; try again.")
+        await self._parts.engine.run(caller)
+
+    def _make_parts(self) -> _Parts:
+        runtime = self._runtime
+        metrics = OutboxMetrics(runtime.registry)
+        outbox = Outbox(runtime.settings.data / "outbox", metrics=metrics, log=runtime.log)
+        transport = HttpTransport()
+        return _Parts(
+            outbox=outbox,
+            adoption=Adoption(outbox, metrics, runtime.log),
+            delivery=LedgerDelivery(runtime.channels["ledger"][0], outbox, runtime.log),
+            settlement=Settlement(
+                channel=runtime.channels["keystore"][0],
+                outbox=outbox,
+                live=self._live,
+                catalog=lambda: self._catalog.to_proto(),
+                router_id=uuid.uuid4().hex,
+                lease_seconds=runtime.settings.hold_lease_seconds,
+                log=runtime.log,
+            ),
+            transport=transport,
+            engine=Engine(
+                catalog=lambda: self._catalog,
+                wire=OpenAIWire(),
+                transport=transport,
+                mock=MockTransport(lambda: uuid.uuid4().hex, time.time),
+                accounting=Accounting(outbox, CallMetrics(runtime.registry), runtime.log),
+                randomness=random.SystemRandom(),
+                clock=time.monotonic,
+            ),
+        )
+
+
+def _build_catalog(runtime: Runtime) -> Catalog:
+    prices = functools.cache(lambda: load_price_table(datetime.now(UTC)))
+    return build_catalog(runtime.config, os.environ, prices)
+
+
+def build(runtime: Runtime) -> Router:
+    """The router of this process."""
+    return Router(runtime)

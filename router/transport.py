@@ -1,0 +1,165 @@
+"""The only way to a provider: HTTP/1.1 over aiohttp, behind an interface small enough to put another client there.
+
+One deadline covers an attempt from its first byte to its last. Whoever leaves `open` early, by an error or because
+the caller is gone, closes the connection at once, so that the provider stops generating.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from typing import Protocol
+
+import aiohttp
+
+from router.catalog import Deployment
+from router.wire.base import HttpRequest, invalid_response
+from services.errors import GatewayError, Reason
+
+# The largest body that is held in memory: four images in base64, or a very long answer with log probabilities.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+# A host that does not complete a handshake in this time is down; it must not use up the attempt's whole time.
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+# Below the 5 s after which uvicorn, and with it vLLM, closes idle connections: a request sent into a connection that
+# is just being closed is lost.
+KEEP_ALIVE_SECONDS = 4.0
+
+# A stream's terminator comes a moment before the end of the HTTP body; waiting this long for it saves the connection.
+_DRAIN_SECONDS = 0.02
+
+# The first kind that fits.
+_WHAT_HAPPENED: Mapping[type[Exception], str] = {
+    aiohttp.ServerTimeoutError: f"could not be reached within {CONNECT_TIMEOUT_SECONDS:g} s",
+    aiohttp.ClientConnectorDNSError: "could not be found: its name does not resolve",
+    aiohttp.ClientSSLError: "could not be reached: TLS failed",
+    aiohttp.ClientConnectorError: "could not be reached: connection error",
+    aiohttp.ClientPayloadError: "broke off its answer",
+    ValueError: "has an address or a credential that cannot be sent",
+    Exception: "closed the connection",
+}
+
+
+class Response(Protocol):
+    """A provider's answer. Names of headers are in lower case."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    async def chunk(self) -> bytes:
+        """What has arrived of the body, at least one byte; empty at its end."""
+
+    async def read(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """The whole body. Raises GatewayError (PROVIDER_INVALID_RESPONSE) when it is larger."""
+
+
+class Transport(Protocol):
+    """Calls providers."""
+
+    def open(
+        self, request: HttpRequest, deployment: Deployment, *, timeout_seconds: float
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send the request; enter once the head of the answer is here.
+
+        Raises GatewayError, on entering or while the body is read: PROVIDER_TIMEOUT when `timeout_seconds` are over,
+        PROVIDER_UNAVAILABLE when the provider cannot be reached or breaks off.
+        """
+
+
+class _AiohttpResponse:
+    def __init__(self, response: aiohttp.ClientResponse, deployment: Deployment) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self._content = response.content
+        self._deployment = deployment
+
+    async def chunk(self) -> bytes:
+        with _mapped(self._deployment):
+            return await self._content.readany()
+
+    async def read(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+        parts = []
+        size = 0
+        while part := await self.chunk():
+            parts.append(part)
+            size += len(part)
+            if size > max_bytes:
+                raise invalid_response(self._deployment, f"it is larger than {max_bytes} bytes", self.status)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class HttpTransport:
+    """`Transport` over sockets. Make it, and close it, inside the event loop that uses it."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+            # Without `total`: it costs a third of a request's time, and `open` has a deadline of its own.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
+            # What one caller's provider sets must not reach another's.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    @asynccontextmanager
+    async def open(
+        self, request: HttpRequest, deployment: Deployment, *, timeout_seconds: float
+    ) -> AsyncIterator[Response]:
+        try:
+            async with asyncio.timeout(timeout_seconds) as deadline:
+                with _mapped(deployment):
+                    response = await self._session.request(
+                        request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
+                    )
+                try:
+                    _check_encoding(response, deployment)
+                    yield _AiohttpResponse(response, deployment)
+                    await _drain(response.content)
+                except BaseException:
+                    response.close()
+                    raise
+                response.release()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise GatewayError(
+                Reason.ERROR_REASON_PROVIDER_TIMEOUT,
+                f"Request to {deployment.provider} timed out after {timeout_seconds:g} s.",
+                provider=deployment.provider,
+            ) from None
+
+
+@contextmanager
+def _mapped(deployment: Deployment) -> Iterator[None]:
+    """aiohttp's failures as the gateway's, in its own words: aiohttp's show addresses, headers and internals."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        what = next(what for kind, what in _WHAT_HAPPENED.items() if isinstance(error, kind))
+        raise GatewayError(
+            Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, f"{deployment.provider} {what}.", provider=deployment.provider
+        ) from None
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Read what little may follow an answer, so that its connection can be used again."""
+    if content.at_eof():
+        return
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await content.readany()
+
+
+def _check_encoding(response: aiohttp.ClientResponse, deployment: Deployment) -> None:
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity":
+        raise invalid_response(deployment, f"it is compressed ({encoding}), which was not asked for", response.status)

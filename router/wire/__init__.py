@@ -1,0 +1,1 @@
+"""The wires: the JSON languages that providers speak. Pure: bytes in, values out."""

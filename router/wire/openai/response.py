@@ -1,0 +1,136 @@
+"""Whole answers, and the usage that answers and streams report."""
+
+from __future__ import annotations
+
+import msgspec
+from gateway.v1 import common_pb2
+
+from router.catalog import Deployment
+from router.wire.base import Answer, invalid_response
+from router.wire.openai.errors import decode_stream_error
+
+# No model counts further; a larger number is a broken provider and must not become money.
+MAX_TOKENS = 1 << 40
+
+_Count = int | float | None
+
+# The value of a raw member that is not there.
+ABSENT = msgspec.Raw()
+
+
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    cache_creation_tokens: _Count = None
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: _Count = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    # DeepSeek's and Together's words for cached input.
+    prompt_cache_hit_tokens: _Count = None
+    cached_tokens: _Count = None
+
+
+class Content(msgspec.Struct, gc=False):
+    """The members of a message or a delta that hold what was generated."""
+
+    content: msgspec.Raw = ABSENT
+    refusal: msgspec.Raw = ABSENT
+    reasoning_content: msgspec.Raw = ABSENT
+    reasoning: msgspec.Raw = ABSENT
+    tool_calls: msgspec.Raw = ABSENT
+    function_call: msgspec.Raw = ABSENT
+    audio: msgspec.Raw = ABSENT
+
+    def size(self) -> int:
+        """Bytes of generated text, as JSON writes it; 0 when there is none."""
+        size = _size(self.content) + _size(self.refusal) + (_size(self.reasoning_content) or _size(self.reasoning))
+        return size + _size(self.tool_calls) + _size(self.function_call) + _size(self.audio)
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: Content | None = None
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+
+
+_NOTHING = frozenset((b"", b"null", b'""', b"[]", b"{}"))
+_completion_decoder = msgspec.json.Decoder(_Completion)
+_usage_decoder = msgspec.json.Decoder(_Usage)
+
+
+def decode(body: bytes, deployment: Deployment) -> Answer:
+    """The body of a 2xx answer: read for its usage, passed on untouched."""
+    try:
+        completion = _completion_decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid_response(deployment, f"it is not a chat completion ({error})") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise invalid_response(deployment, "it is not JSON") from None
+    if not is_nothing(completion.error):
+        # Some hosts send their errors with status 200.
+        raise decode_stream_error(body, deployment)
+    if not completion.choices:
+        raise invalid_response(deployment, "it has no choices")
+    return Answer(
+        body=body,
+        usage=usage_of(completion.usage),
+        content_bytes=sum(choice.message.size() for choice in completion.choices if choice.message),
+        finish_reason=completion.choices[0].finish_reason or "",
+    )
+
+
+def usage_of(raw: msgspec.Raw) -> common_pb2.TokenUsage | None:
+    """A `usage` member as tokens; None when it is absent, null or senseless."""
+    if is_nothing(raw):
+        return None
+    try:
+        usage = _usage_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        return None
+    inputs = usage.prompt_tokens_details or _InputDetails()
+    reasoning = _count((usage.completion_tokens_details or _OutputDetails()).reasoning_tokens)
+    prompt, completion = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    if reasoning and _count(usage.total_tokens) == prompt + completion + reasoning:
+        # xAI reports, and bills, reasoning beside the completion; OpenAI within it.
+        completion += reasoning
+    return common_pb2.TokenUsage(
+        input_tokens=prompt,
+        output_tokens=completion,
+        cache_read_tokens=_count(inputs.cached_tokens)
+        or _count(usage.prompt_cache_hit_tokens)
+        or _count(usage.cached_tokens),
+        cache_write_tokens=_count(inputs.cache_write_tokens) or _count(inputs.cache_creation_tokens),
+        reasoning_tokens=reasoning,
+    )
+
+
+def is_nothing(raw: msgspec.Raw) -> bool:
+    """Whether a member is absent or says nothing."""
+    return raw is ABSENT or bytes(raw) in _NOTHING
+
+
+def _size(raw: msgspec.Raw) -> int:
+    if is_nothing(raw):
+        return 0
+    value = bytes(raw)
+    return len(value) - 2 if value.startswith(b'"') else len(value)
+
+
+def _count(value: _Count) -> int:
+    return int(value) if value is not None and 0 <= value <= MAX_TOKENS else 0

@@ -1,0 +1,61 @@
+"""Runs roles in this process: composes, starts, says that it is ready, waits for a signal, ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from services.composition import Composition
+from services.config import Config
+from services.migrations import migrate_all
+from services.process import tell_ready
+from services.settings import Settings
+from services.telemetry import create_log, create_registry, lead_logging_into
+
+
+async def run_roles(
+    roles: Sequence[str],
+    config: Config,
+    settings: Settings,
+    stopping: asyncio.Event,
+    *,
+    http_host: str,
+    http_port: int,
+    offers_rpc: bool,
+    migrates: bool,
+    on_ready: Callable[[Composition], None] = lambda _: None,
+) -> None:
+    """Until `stopping` is set; also when it is set during the start. StartError when it cannot."""
+    log = create_log(settings.log_level)
+    lead_logging_into(log)
+    _warn_of_ignored(config, log)
+    if migrates:
+        await migrate_all(settings.database_url, log)
+    composition = Composition(
+        roles,
+        config,
+        settings,
+        log,
+        create_registry(),
+        http_host=http_host,
+        http_port=http_port,
+        offers_rpc=offers_rpc,
+    )
+    try:
+        await composition.start()
+        log.info("ready", roles=roles, http_port=composition.http_port, grpc_port=composition.grpc_port)
+        on_ready(composition)
+        tell_ready(os.environ, http_port=composition.http_port, grpc_port=composition.grpc_port)
+        await stopping.wait()
+        log.info("stopping", roles=roles)
+    finally:
+        await composition.stop()
+        log.info("stopped", roles=roles)
+
+
+def _warn_of_ignored(config: Config, log: FilteringBoundLogger) -> None:
+    if config.ignored:
+        log.warning("config_keys_ignored", keys=config.ignored)

@@ -1,0 +1,27 @@
+"""Brings the schemas of all roles up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+
+from structlog.typing import FilteringBoundLogger
+
+from services.postgres import MigrationError, migrate
+from services.process import StartError
+
+# The roles that keep tables: each in the schema of its name, from the SQL files in its folder `migrations`.
+_KEEPERS = ("ledger", "keystore")
+
+
+async def migrate_all(database_url: str, log: FilteringBoundLogger) -> int:
+    """Run what has not run yet; how many files that were. StartError says what stands in the way."""
+    try:
+        return sum(await asyncio.gather(*(_migrate_one(name, database_url, log) for name in _KEEPERS)))
+    except MigrationError as error:
+        raise StartError(str(error)) from error
+
+
+async def _migrate_one(name: str, database_url: str, log: FilteringBoundLogger) -> int:
+    with importlib.resources.as_file(importlib.resources.files(name) / "migrations") as folder:
+        return await migrate(database_url, name, folder, log)

@@ -1,0 +1,211 @@
+"""`model_list` of config.yaml: one entry a deployment, typed where something acts on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from services.section import Section
+from services.yamltext import ConfigError, Place
+
+# A day: longer than any provider lets a request live.
+_MAX_TIMEOUT_SECONDS = 86_400
+# A millisecond: a timeout of 0 would fail every call.
+_MIN_TIMEOUT_SECONDS = Decimal("0.001")
+# The largest count that any provider states is a few million; beyond this a digit has slipped.
+_MAX_COUNT = 1_000_000_000_000
+# In USD a token. 1,000 is the largest power of ten whose rate (nano-USD per million tokens) fits an int64; it also
+# catches prices that were meant for a million tokens.
+_MAX_COST = 1_000
+
+_CREDENTIALS = ("api_key", "extra_headers")
+
+# Members of a Chat Completions body that a deployment may set for callers who do not. `n` is not among them: it
+# multiplies what a call may cost, and a call's hold is sized before a deployment is chosen.
+_BODY_MEMBERS = (
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "modalities",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "response_format",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "stop",
+    "store",
+    "stream_options",
+    "temperature",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+    "web_search_options",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a deployment charges, in USD per token; None where the file does not say."""
+
+    input_cost_per_token: Decimal | None = None
+    output_cost_per_token: Decimal | None = None
+    cache_read_input_token_cost: Decimal | None = None
+    cache_creation_input_token_cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LitellmParams:
+    """How a deployment is called. `defaults`: members of the body for callers that do not give them, as plain JSON
+    values; `timeout` and `stream_timeout` are in seconds."""
+
+    model: str
+    api_base: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    custom_llm_provider: str | None = None
+    mock_response: str | None = None
+    timeout: float | None = None
+    stream_timeout: float | None = None
+    weight: float | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    # Both may carry credentials.
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    extra_body: Mapping[str, object] = field(default_factory=dict, repr=False)
+    defaults: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known of a deployment. `id` is always set: the file's, or a hash of `litellm_params` as written."""
+
+    id: str
+    base_model: str | None = None
+    mode: str | None = None
+    max_tokens: int | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One deployment. `costs`: those of `litellm_params`, else those of `model_info`. `place`: for errors."""
+
+    model_name: str
+    params: LitellmParams
+    info: ModelInfo
+    costs: Costs
+    place: Place
+
+
+def read_entries(sections: Iterable[Section]) -> tuple[tuple[ModelEntry, ...], list[str]]:
+    """The entries, and the keys in them that nothing acts on. ConfigError for one that cannot be used."""
+    entries: list[ModelEntry] = []
+    ignored: list[str] = []
+    first_with: dict[str, Place] = {}
+    twins: Counter[str] = Counter()
+    for section in sections:
+        params = section.section("litellm_params")
+        info = section.section("model_info")
+        model_name = section.required_text("model_name")
+        digest = _digest(model_name, params)
+        twins[digest] += 1
+        deployment_id = info.text("id") or (digest if twins[digest] == 1 else _sha256(f"{digest} {twins[digest]}"))
+        if deployment_id in first_with:
+            raise ConfigError(info.place_of("id"), f"is already that of {first_with[deployment_id].key}")
+        first_with[deployment_id] = section.place
+        entries.append(
+            ModelEntry(
+                model_name=model_name,
+                params=_params(params),
+                info=_info(info, deployment_id),
+                costs=_costs(params, info),
+                place=section.place,
+            )
+        )
+        ignored += [*section.unread(), *params.unread(), *info.unread()]
+    return tuple(entries), ignored
+
+
+def seconds(section: Section, name: str) -> float | None:
+    """A member that is a timeout."""
+    value = section.number(name, lowest=_MIN_TIMEOUT_SECONDS, highest=_MAX_TIMEOUT_SECONDS)
+    return None if value is None else float(value)
+
+
+def _params(section: Section) -> LitellmParams:
+    weight = section.number("weight", lowest=0, highest=_MAX_COUNT)
+    api_base = section.text("api_base")
+    base_url = section.text("base_url")
+    return LitellmParams(
+        model=section.required_text("model"),
+        api_base=api_base or base_url,
+        api_key=section.secret("api_key"),
+        custom_llm_provider=section.text("custom_llm_provider"),
+        mock_response=section.text("mock_response"),
+        timeout=seconds(section, "timeout"),
+        stream_timeout=seconds(section, "stream_timeout"),
+        weight=None if weight is None else float(weight),
+        rpm=_count(section, "rpm"),
+        tpm=_count(section, "tpm"),
+        extra_headers=section.texts("extra_headers"),
+        extra_body=section.json_mapping("extra_body"),
+        defaults={name: value for name in _BODY_MEMBERS if (value := section.json(name)) is not None},
+    )
+
+
+def _info(section: Section, deployment_id: str) -> ModelInfo:
+    return ModelInfo(
+        id=deployment_id,
+        base_model=section.text("base_model"),
+        mode=section.text("mode"),
+        max_tokens=_count(section, "max_tokens"),
+        max_input_tokens=_count(section, "max_input_tokens"),
+        max_output_tokens=_count(section, "max_output_tokens"),
+    )
+
+
+def _costs(params: Section, info: Section) -> Costs:
+    """Each cost by itself: from `litellm_params`, else from `model_info`."""
+
+    def cost(name: str) -> Decimal | None:
+        ours = params.number(name, lowest=0, highest=_MAX_COST)
+        theirs = info.number(name, lowest=0, highest=_MAX_COST)
+        return theirs if ours is None else ours
+
+    return Costs(
+        input_cost_per_token=cost("input_cost_per_token"),
+        output_cost_per_token=cost("output_cost_per_token"),
+        cache_read_input_token_cost=cost("cache_read_input_token_cost"),
+        cache_creation_input_token_cost=cost("cache_creation_input_token_cost"),
+    )
+
+
+def _count(section: Section, name: str) -> int | None:
+    return section.integer(name, lowest=0, highest=_MAX_COUNT)
+
+
+def _digest(model_name: str, params: Section) -> str:
+    """Names a deployment by what is written of it, but for its credentials: so the id, which callers see, says nothing
+    of them, and outlives their rotation."""
+    written = {name: value for name, value in params.raw.items() if name not in _CREDENTIALS}
+    return _sha256(json.dumps([model_name, written], sort_keys=True, separators=(",", ":"), default=str))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

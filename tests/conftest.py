@@ -1,0 +1,71 @@
+"""What tests share: one embedded PostgreSQL and one embedded Valkey for the whole run, fast and forgetful."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis
+
+from services.embedded.account import server_account
+from services.embedded.postgres import EmbeddedPostgres
+from services.embedded.valkey import EmbeddedValkey
+
+# Fixtures that live beside what they drive; each file is a plugin.
+pytest_plugins = [name for name in ("tests.stack", "tests.fake_provider") if importlib.util.find_spec(name)]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """Where the session's servers keep their data: a short path that every account can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="tollhouse-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def embedded_postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The session's PostgreSQL; use `database_url` unless the server itself matters."""
+    server = EmbeddedPostgres(server_folder, server_account(), durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_valkey(server_folder: Path) -> Iterator[EmbeddedValkey]:
+    """The session's Valkey; use `redis_url` unless the server itself matters."""
+    server = EmbeddedValkey(server_folder, server_account(), durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def database_url(embedded_postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A fresh, empty database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    admin = await asyncpg.connect(embedded_postgres.database_url)
+    try:
+        await admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+        yield embedded_postgres.database_url.replace("/postgres?", f"/{name}?", 1)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+def redis_url(embedded_valkey: EmbeddedValkey) -> str:
+    """The session's Valkey, emptied."""
+    with redis.from_url(embedded_valkey.redis_url) as client:
+        client.flushall()
+    return embedded_valkey.redis_url

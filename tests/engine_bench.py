@@ -1,0 +1,70 @@
+"""An engine's surroundings for tests: a caller that writes down what it is told, and an outbox that only remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from gateway.v1 import ledger_pb2, router_pb2
+
+from services.errors import unavailable
+
+
+@dataclass
+class Log:
+    """`router.accounting.Log` in memory. events: shared with the caller, to see what came before what."""
+
+    events: list[str]
+    entries: list[ledger_pb2.Entry] = field(default_factory=list)
+    opened_entries: list[ledger_pb2.Entry] = field(default_factory=list)
+    full: bool = False
+    blocked: bool = False
+
+    def opened(self, entry: ledger_pb2.Entry) -> int:
+        if self.full:
+            raise unavailable("The outbox is full.")
+        self.events.append("opened")
+        self.opened_entries.append(entry)
+        return 0
+
+    def append(self, entry: ledger_pb2.Entry) -> int:
+        self.events.append("entry")
+        self.entries.append(entry)
+        return len(self.entries)
+
+    async def committed(self, sequence: int) -> None:
+        await asyncio.sleep(3600 if self.blocked else 0)
+        self.events.append("committed")
+
+
+@dataclass
+class Recorder:
+    """`router.call.Caller` that writes down what it is told."""
+
+    request: router_pb2.Open
+    sent_body: bytes
+    events: list[str]
+    heads: list[router_pb2.Head] = field(default_factory=list)
+    out: bytes = b""
+    results: list[router_pb2.Result] = field(default_factory=list)
+    reads: bool = True
+
+    async def body(self) -> bytes:
+        return self.sent_body
+
+    def sent(self, deployment_id: str) -> None:
+        self.events.append(f"sent {deployment_id}")
+
+    def head(self, head: router_pb2.Head) -> None:
+        self.events.append("head")
+        self.heads.append(head)
+
+    async def data(self, body: bytes) -> None:
+        if not self.reads:
+            await asyncio.sleep(3600)
+        self.events.append("data")
+        self.out += body
+
+    def result(self, result: router_pb2.Result) -> None:
+        self.events.append("result")
+        self.results.append(result)

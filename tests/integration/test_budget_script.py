@@ -1,0 +1,206 @@
+"""The script on a real server and its model in Python: the same answers to any operations, and no cap ever passed."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterator
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keystore.counters import KEYS, decode, encode
+from keystore.policy.operations import (
+    Admit,
+    Balance,
+    Budget,
+    Held,
+    Operation,
+    Read,
+    Renew,
+    Result,
+    Seed,
+    Settle,
+    Settled,
+    Unknown,
+)
+from keystore.policy.oracle import TOMBSTONE_MS, Oracle
+from services.embedded.valkey import EmbeddedValkey
+
+LEASE_MS = 60_000
+START_MS = 1_800_000_000_000
+SCOPES = ("gateway", "key:a", "key:b")
+# Few ids and scopes, so that operations meet; amounts up to where doubles end.
+IDS = tuple(bytes([number]) * 16 for number in range(6))
+CAPS = (0, 1, 1_000, 50_000, 9_000_000_000_000_000)
+
+ids = st.sampled_from(IDS)
+amounts = st.one_of(st.just(0), st.integers(1, 3_000), st.integers(8_999_999_999_999_000, 9_000_000_000_000_001))
+costs = st.integers(0, 5_000)
+
+
+@st.composite
+def admissions(draw: st.DrawFn) -> Admit:
+    full = draw(amounts)
+    smallest = draw(st.integers(min(full, 1), full))
+    scopes = draw(st.lists(st.sampled_from(SCOPES), min_size=1, max_size=3, unique=True))
+    budgets = tuple(Budget(scope, draw(st.sampled_from(CAPS))) for scope in scopes)
+    return Admit(draw(ids), full, smallest, budgets)
+
+
+operations = st.one_of(
+    admissions(),
+    admissions(),
+    st.builds(Settle, ids, costs),
+    st.builds(Renew, ids),
+    st.builds(Seed, st.sampled_from(SCOPES), costs),
+    st.builds(Read, st.sampled_from(SCOPES)),
+)
+steps = st.lists(
+    st.tuples(
+        # Of a second; nearly half a lease; more (leases pause); a lease; the life of a tombstone.
+        st.sampled_from([0, 1_000, 29_999, 30_001, LEASE_MS, TOMBSTONE_MS]),
+        st.lists(operations, max_size=6),
+    ),
+    max_size=25,
+)
+
+
+class Server:
+    """The script on a real server, told the time."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        text = importlib.resources.files("keystore").joinpath("lua", "admission.lua").read_text()
+        timed = text.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }")
+        assert timed != text
+        self._script = client.register_script(timed)
+
+    def clear(self) -> None:
+        self._client.flushall()
+        self._client.hset(KEYS[0], mapping={"epoch": "e", "phase": "ready"})
+
+    def decide(self, asked: list[Operation], now_ms: int, epoch: str = "e") -> list[Result] | None:
+        arguments = [word for operation in asked for word in encode(operation)]
+        clock = (now_ms // 1000, now_ms % 1000 * 1000)
+        answer = self._script(keys=KEYS, args=[epoch, LEASE_MS, len(asked), *arguments, *clock])
+        if epoch != "e":
+            assert len(answer) == 3
+            return None
+        return [decode(*each) for each in zip(asked, answer[3:], strict=True)]
+
+    def balances(self, now_ms: int) -> dict[str, Balance]:
+        results = self.decide([Read(scope) for scope in SCOPES], now_ms) or []
+        return {scope: result for scope, result in zip(SCOPES, results, strict=True) if isinstance(result, Balance)}
+
+    def live(self) -> dict[str, int]:
+        """What the live holds come to, by scope."""
+        scopes = self._client.hgetall(KEYS[4])
+        sums = dict.fromkeys(SCOPES, 0)
+        for dispatch_id, amount in self._client.hgetall(KEYS[3]).items():
+            for scope in scopes[dispatch_id].decode().split("\n"):
+                sums[scope] += int(amount)
+        return sums
+
+
+@pytest.fixture(scope="module")
+def server(embedded_valkey: EmbeddedValkey) -> Iterator[Server]:
+    with redis.from_url(embedded_valkey.redis_url) as client:
+        yield Server(client)
+        client.flushall()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=steps)
+def test_the_script_answers_as_its_model(server: Server, steps: list[tuple[int, list[Operation]]]) -> None:
+    server.clear()
+    oracle, now_ms = Oracle(LEASE_MS), START_MS
+    for pause_ms, asked in steps:
+        now_ms += pause_ms
+        assert server.decide(asked, now_ms) == oracle.decide(asked, now_ms)
+        reads: list[Operation] = [Read(scope) for scope in SCOPES]
+        assert server.decide(reads, now_ms) == oracle.decide(reads, now_ms)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=steps)
+def test_what_is_held_is_the_sum_of_the_live_holds(server: Server, steps: list[tuple[int, list[Operation]]]) -> None:
+    server.clear()
+    now_ms = START_MS
+    for pause_ms, asked in steps:
+        now_ms += pause_ms
+        server.decide(asked, now_ms)
+    live = server.live()
+    for scope, balance in server.balances(now_ms).items():
+        assert balance.held_nano_usd == live[scope]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_cap_is_passed_while_no_cost_exceeds_its_hold(server: Server, data: st.DataObject) -> None:
+    """Any admissions, settlements within their holds and renewals, over any time: spent + held never exceeds the cap."""
+    server.clear()
+    caps = {scope: data.draw(st.sampled_from([0, 10, 1_000, 50_000])) for scope in SCOPES}
+    server.decide([Seed(scope, 0) for scope in SCOPES], START_MS)
+    now_ms, granted, number = START_MS, {}, 0
+    for pause_ms in data.draw(st.lists(st.sampled_from([0, 10, 20_000, LEASE_MS]), max_size=25)):
+        now_ms += pause_ms
+        if granted and data.draw(st.booleans()):
+            dispatch_id = data.draw(st.sampled_from(sorted(granted)))
+            held, live = granted.pop(dispatch_id)
+            # An expired hold's money may be held by another already: its cost is an overrun, and not of this test.
+            if live > now_ms:
+                server.decide([Settle(dispatch_id, data.draw(st.integers(0, held)))], now_ms)
+        else:
+            number += 1
+            dispatch_id = number.to_bytes(16, "big")
+            full = data.draw(st.integers(0, 2_000))
+            budgets = tuple(
+                Budget(scope, caps[scope])
+                for scope in data.draw(st.lists(st.sampled_from(SCOPES), min_size=1, unique=True))
+            )
+            asked = Admit(dispatch_id, full, data.draw(st.integers(min(1, full), full)), budgets)
+            (result,) = server.decide([asked], now_ms) or [None]
+            if hasattr(result, "nano_usd"):
+                granted[dispatch_id] = (result.nano_usd, now_ms + LEASE_MS)
+        for scope, balance in server.balances(now_ms).items():
+            assert balance.spent_nano_usd + balance.held_nano_usd <= caps[scope]
+            assert balance.held_nano_usd >= 0
+
+
+def test_nothing_is_done_in_another_epoch(server: Server) -> None:
+    server.clear()
+    assert server.decide([Seed("gateway", 5)], START_MS, epoch="another") is None
+    assert server.decide([Read("gateway")], START_MS) == [Unknown("gateway")]
+
+
+def _expired(server: Server) -> tuple[bytes, int]:
+    """A dispatch whose hold has expired, and when that was."""
+    server.clear()
+    asked = Admit(IDS[0], 10, 1, (Budget("gateway", 100),))
+    server.decide([Seed("gateway", 0), asked], START_MS)
+    for pause_ms in (25_000, 50_000, 75_000):
+        server.decide([], START_MS + pause_ms)
+    assert server.balances(START_MS + 75_000) == {"gateway": Balance(0, 0)}
+    return IDS[0], START_MS + 75_000
+
+
+def test_a_cost_that_comes_within_seven_days_of_the_expiry_counts_once(server: Server) -> None:
+    dispatch_id, now_ms = _expired(server)
+    asked: list[Operation] = [Settle(dispatch_id, 7), Settle(dispatch_id, 7)]
+    assert server.decide(asked, now_ms + TOMBSTONE_MS - 1) == [Settled.EXPIRED, Settled.DUPLICATE]
+    assert server.balances(now_ms + TOMBSTONE_MS) == {"gateway": Balance(7, 0)}
+
+
+def test_after_seven_days_nothing_is_left_of_a_hold(server: Server) -> None:
+    dispatch_id, now_ms = _expired(server)
+    assert server.decide([Settle(dispatch_id, 7)], now_ms + TOMBSTONE_MS) == [Settled.DUPLICATE]
+
+
+def test_an_expired_hold_is_not_revived_but_may_be_placed_anew(server: Server) -> None:
+    dispatch_id, now_ms = _expired(server)
+    again = Admit(dispatch_id, 10, 1, (Budget("gateway", 100),))
+    assert server.decide([Renew(dispatch_id), again], now_ms) == [False, Held(10)]
+    assert server.decide([Settle(dispatch_id, 7)], now_ms) == [Settled.HELD]
+    assert server.balances(now_ms) == {"gateway": Balance(7, 0)}

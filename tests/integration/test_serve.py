@@ -1,0 +1,114 @@
+"""The commands of a deployment: what they refuse, in one line, and what they do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+GIVEN = {"PATH": os.environ["PATH"], "TOLLHOUSE_INTERNAL_TOKEN": "token", "TOLLHOUSE_GRPC_LISTEN": "127.0.0.1:0"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text("model_list: [{model_name: m, litellm_params: {model: openai/gpt-4o-mini, mock_response: hi}}]\n")
+    return file
+
+
+def run(*arguments: str | Path, environ: Mapping[str, str] = GIVEN) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services", *arguments],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refusal(*arguments: str | Path, environ: Mapping[str, str] = GIVEN) -> str:
+    """The one line of a command that must fail; what is logged beside it is JSON."""
+    done = run(*arguments, environ=environ)
+    assert done.returncode == 1, done
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    return line
+
+
+def test_a_usable_configuration_passes_the_check(config: Path) -> None:
+    done = run("check-config", "--config", config)
+    assert (done.returncode, done.stdout) == (0, f"{config}: 1 deployments\n")
+
+
+def test_keys_without_effect_are_named_by_the_check(config: Path) -> None:
+    config.write_text(config.read_text() + "surprise: {x: 1}\n")
+    assert f"{config}: surprise has no effect yet" in run("check-config", "--config", config).stdout
+
+
+def test_a_broken_configuration_fails_the_check_with_its_line(config: Path) -> None:
+    config.write_text("model_list:\n  - model_name: m\n    litellm_params: 7\n")
+    assert refusal("check-config", "--config", config).startswith(f"tollhouse: {config}:3: ")
+
+
+def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.yaml"
+    assert refusal("serve", "ledger", "--config", missing).startswith(f"tollhouse: {missing}: cannot be read")
+
+
+def test_a_role_that_does_not_exist_is_named(config: Path) -> None:
+    assert "'egde' is no role" in refusal("serve", "egde", "--config", config)
+
+
+def test_what_a_role_needs_and_does_not_have_is_named(config: Path) -> None:
+    line = refusal("serve", "ledger", "--config", config)
+    assert line == "tollhouse: DATABASE_URL is not set; the ledger needs it"
+    assert refusal("migrate") == "tollhouse: DATABASE_URL is not set"
+
+
+def test_a_grpc_port_that_is_taken_is_named(config: Path, database_url: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        environ = {**GIVEN, "DATABASE_URL": database_url, "TOLLHOUSE_GRPC_LISTEN": address}
+        assert refusal("serve", "ledger", "--config", config, environ=environ) == (
+            f"tollhouse: cannot listen on {address}: Address already in use"
+        )
+
+
+async def test_migrations_run_once(config: Path, database_url: str) -> None:
+    environ = {**GIVEN, "DATABASE_URL": database_url}
+    first, second = run("migrate", environ=environ), run("migrate", "--config", config, environ=environ)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert second.stdout == "Migrations run: 0.\n"
+    connection = await asyncpg.connect(database_url)
+    try:
+        for schema in ("ledger", "keystore"):
+            ran = await connection.fetchval(f"SELECT count(*) FROM {schema}.migrations")
+            assert ran > 0, schema
+    finally:
+        await connection.close()
+
+
+def test_a_role_waits_for_its_database_and_ends_in_order_without_it(config: Path) -> None:
+    """A neighbour that is not there is no reason not to start: processes may come up in any order."""
+    read, write = os.pipe()
+    environ = {**GIVEN, "DATABASE_URL": "postgresql://127.0.0.1:1/none", "TOLLHOUSE_READY_FD": str(write)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "services", "serve", "ledger", "--config", config],
+        env=environ,
+        pass_fds=(write,),
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        os.close(write)
+        with os.fdopen(read) as ready:
+            assert ready.readline().startswith('{"http": null, "grpc": ')
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0

@@ -1,0 +1,265 @@
+"""What a dispatch came to: tokens and money, whatever its attempts were."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+from gateway.v1 import common_pb2, ledger_pb2, router_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from router.accounting import Accounting, Attempt, Outcome, entry_of, interrupted_entry
+from router.catalog import Deployment
+from router.metrics import CallMetrics
+from services.errors import GatewayError, Reason, unavailable
+from services.money import Rates
+
+# $2.50, $10 and $1.25 per million tokens.
+RATES = Rates(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
+SUCCESS, FAILURE = ledger_pb2.ENTRY_STATUS_SUCCESS, ledger_pb2.ENTRY_STATUS_FAILURE
+CANCELLED = ledger_pb2.ENTRY_STATUS_CANCELLED
+REPORTED = common_pb2.TokenUsage(input_tokens=100, output_tokens=20, cache_read_tokens=40, reasoning_tokens=5)
+# 60 plain, 40 cached, 20 out
+REPORTED_COST = 60 * 2_500 + 40 * 1_250 + 20 * 10_000
+
+
+def deployment(name: str = "d1", rates: Rates = RATES, *, unpriced: bool = False) -> Deployment:
+    return Deployment(name, "gpt", "openai", "gpt-4o", "https://api.example", rates=rates, unpriced=unpriced)
+
+
+def request(*, held: int = 0, limit: int = 0, bound: int = 0, stream: bool = False) -> router_pb2.Open:
+    """A call with a body of which at most `bound` tokens come; `held` 0: nothing is held."""
+    return router_pb2.Open(
+        dispatch_id=bytes(range(16)),
+        call_id="call",
+        operation=common_pb2.OPERATION_CHAT_COMPLETIONS,
+        model="gpt",
+        stream=stream,
+        principal=common_pb2.Principal(key_id="key", tags=["a"]),
+        hold=common_pb2.Hold(held_nano_usd=held, output_tokens_limit=limit, epoch="e1" if held else ""),
+        input_tokens_bound=bound,
+    )
+
+
+def outcome(status: ledger_pb2.EntryStatus, *attempts: Attempt, body_bytes: int = 400) -> Outcome:
+    reason = attempts[-1].error_reason if attempts else Reason.ERROR_REASON_INVALID_REQUEST
+    return Outcome(status, attempts, body_bytes, duration_ms=30, first_token_ms=7, error_reason=reason)
+
+
+def test_what_the_provider_reports_is_the_bill() -> None:
+    attempt = Attempt(deployment(), latency_ms=25, provider_status=200, usage=REPORTED, content_bytes=9_999)
+    entry = entry_of(request(), outcome(SUCCESS, attempt))
+    assert entry.usage == REPORTED
+    assert entry.cost_nano_usd == REPORTED_COST
+    assert not entry.estimated
+    assert not entry.unpriced
+
+
+def test_an_entry_says_all_that_is_known() -> None:
+    tried = Attempt(deployment("d0"), 5, provider_status=500, error_reason=Reason.ERROR_REASON_PROVIDER_UNAVAILABLE)
+    answered = Attempt(deployment("d1"), latency_ms=25, provider_status=200, usage=REPORTED)
+    entry = entry_of(request(held=10**9, stream=True), outcome(SUCCESS, tried, answered))
+    assert entry == ledger_pb2.Entry(
+        dispatch_id=bytes(range(16)),
+        call_id="call",
+        status=SUCCESS,
+        principal=common_pb2.Principal(key_id="key", tags=["a"]),
+        operation=common_pb2.OPERATION_CHAT_COMPLETIONS,
+        model_group="gpt",
+        deployment_id="d1",
+        provider="openai",
+        provider_model="gpt-4o",
+        usage=REPORTED,
+        cost_nano_usd=REPORTED_COST,
+        held_nano_usd=10**9,
+        streamed=True,
+        attempts=[
+            ledger_pb2.Attempt(
+                deployment_id="d0",
+                provider_status=500,
+                error_reason=Reason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+                latency_ms=5,
+            ),
+            ledger_pb2.Attempt(deployment_id="d1", provider_status=200, latency_ms=25),
+        ],
+        duration_ms=30,
+        first_token_ms=7,
+        epoch="e1",
+    )
+
+
+def test_an_overrun_is_recorded_as_it_is() -> None:
+    attempt = Attempt(deployment(), 1, provider_status=200, usage=REPORTED)
+    assert entry_of(request(held=REPORTED_COST - 1), outcome(SUCCESS, attempt)).cost_nano_usd == REPORTED_COST
+
+
+@pytest.mark.parametrize(
+    ("stream", "reason", "content_bytes", "output_tokens"),
+    [
+        # An answer without usage, and streams that were left: what was generated.
+        (False, Reason.ERROR_REASON_UNSPECIFIED, 81, 21),
+        (True, Reason.ERROR_REASON_UNSPECIFIED, 80, 20),
+        (True, Reason.ERROR_REASON_CANCELLED, 80, 20),
+        (True, Reason.ERROR_REASON_CANCELLED, 0, 0),
+        (True, Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE, 80, 20),
+        # Unary answers that had come, and that never came.
+        (False, Reason.ERROR_REASON_CANCELLED, 80, 20),
+        (False, Reason.ERROR_REASON_CANCELLED, 0, 256),
+        (False, Reason.ERROR_REASON_PROVIDER_TIMEOUT, 0, 256),
+        (False, Reason.ERROR_REASON_DEADLINE_EXCEEDED, 0, 256),
+    ],
+)
+def test_what_is_not_reported_is_estimated_and_marked(stream, reason, content_bytes, output_tokens) -> None:
+    attempt = Attempt(deployment(), 1, error_reason=reason, content_bytes=content_bytes)
+    entry = entry_of(request(stream=stream), outcome(CANCELLED if reason else SUCCESS, attempt, body_bytes=401))
+    assert entry.usage == common_pb2.TokenUsage(input_tokens=101, output_tokens=output_tokens)
+    assert entry.cost_nano_usd == 101 * 2_500 + output_tokens * 10_000
+    assert entry.estimated
+
+
+def test_input_is_never_estimated_above_the_edges_bound() -> None:
+    """A body of images has many more bytes than tokens."""
+    attempt = Attempt(deployment(), 1, content_bytes=4)
+    entry = entry_of(request(bound=30), outcome(SUCCESS, attempt, body_bytes=1_000_000))
+    assert entry.usage.input_tokens == 30
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        Attempt(deployment(unpriced=True), 1, 500, Reason.ERROR_REASON_PROVIDER_UNAVAILABLE),
+        Attempt(deployment(unpriced=True), 1, 0, Reason.ERROR_REASON_PROVIDER_UNAVAILABLE),
+        Attempt(deployment(unpriced=True), 1, 200, Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE),
+        Attempt(deployment(rates=Rates(request=7)), 1, 429, Reason.ERROR_REASON_PROVIDER_RATE_LIMITED),
+    ],
+)
+def test_an_attempt_that_the_provider_refused_costs_nothing(attempt) -> None:
+    entry = entry_of(request(), outcome(FAILURE, attempt))
+    assert (entry.cost_nano_usd, entry.estimated, entry.unpriced) == (0, False, False)
+    assert not entry.HasField("usage")
+
+
+def test_a_dispatch_that_reached_no_provider_has_no_deployment_and_costs_nothing() -> None:
+    entry = entry_of(request(held=5), outcome(FAILURE))
+    assert (entry.deployment_id, entry.provider, entry.cost_nano_usd) == ("", "", 0)
+    assert entry.error_reason == Reason.ERROR_REASON_INVALID_REQUEST
+    assert entry.epoch == "e1"
+
+
+def test_an_attempt_that_a_fallback_made_good_is_billed_too() -> None:
+    """Each at its own price; what was reported is marked as estimated when a part of the whole is."""
+    lost = Attempt(deployment("d0", Rates(input=10**9, output=10**9)), 1, 0, Reason.ERROR_REASON_PROVIDER_TIMEOUT)
+    answered = Attempt(deployment("d1"), 1, 200, usage=REPORTED)
+    entry = entry_of(request(), outcome(SUCCESS, lost, answered, body_bytes=400))
+    assert entry.cost_nano_usd == (100 + 256) * 1_000 + REPORTED_COST
+    assert (entry.usage.input_tokens, entry.usage.output_tokens) == (200, 276)
+    assert (entry.usage.cache_read_tokens, entry.usage.reasoning_tokens) == (40, 5)
+    assert entry.estimated
+
+
+def test_without_a_price_the_entry_says_so() -> None:
+    attempt = Attempt(deployment(rates=Rates(), unpriced=True), 1, 200, usage=REPORTED)
+    entry = entry_of(request(), outcome(SUCCESS, attempt))
+    assert entry.unpriced
+    assert (entry.cost_nano_usd, entry.usage) == (0, REPORTED)
+
+
+def test_a_call_in_flight_is_estimated_for_the_case_that_the_process_is_lost() -> None:
+    tried = Attempt(deployment("d0"), 5, provider_status=500, error_reason=Reason.ERROR_REASON_PROVIDER_UNAVAILABLE)
+    entry = interrupted_entry(request(stream=True), 400, [tried], deployment("d1"))
+    assert entry.status == ledger_pb2.ENTRY_STATUS_INTERRUPTED
+    assert [attempt.deployment_id for attempt in entry.attempts] == ["d0", "d1"]
+    assert entry.deployment_id == "d1"
+    assert entry.usage == common_pb2.TokenUsage(input_tokens=100, output_tokens=256)
+    assert entry.cost_nano_usd == 100 * 2_500 + 256 * 10_000
+    assert entry.estimated
+
+
+def test_a_call_in_flight_is_not_estimated_above_its_output_limit() -> None:
+    assert interrupted_entry(request(held=10**12, limit=16), 400, [], deployment()).usage.output_tokens == 16
+    assert interrupted_entry(request(held=10**12, limit=5_000), 400, [], deployment()).usage.output_tokens == 256
+
+
+attempts = st.builds(
+    Attempt,
+    deployment=st.builds(
+        deployment,
+        st.sampled_from(["d0", "d1"]),
+        st.builds(Rates, input=st.integers(0, 10**11), output=st.integers(0, 10**11), request=st.integers(0, 10**6)),
+    ),
+    latency_ms=st.just(1),
+    error_reason=st.sampled_from(Reason.values()),
+    usage=st.none()
+    | st.builds(common_pb2.TokenUsage, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(0, 10**6)),
+    content_bytes=st.integers(0, 10**5),
+)
+
+
+@given(
+    st.lists(attempts, max_size=4),
+    st.integers(1, 10**12),
+    st.integers(0, 10**5),
+    st.integers(0, 10**6),
+    st.booleans(),
+)
+def test_only_what_was_reported_exceeds_a_hold(given_attempts, held, bound, body_bytes, stream) -> None:
+    call = request(held=held, bound=bound, stream=stream)
+    entry = entry_of(call, outcome(CANCELLED, *given_attempts, body_bytes=body_bytes))
+    reported = sum(
+        attempt.deployment.rates.cost(
+            input_tokens=attempt.usage.input_tokens, output_tokens=attempt.usage.output_tokens
+        )
+        for attempt in given_attempts
+        if attempt.usage is not None
+    )
+    assert reported <= entry.cost_nano_usd <= max(reported, held)
+    if not entry.estimated:
+        assert entry.cost_nano_usd == reported
+    for lost in [deployment(), *(attempt.deployment for attempt in given_attempts)]:
+        interrupted = interrupted_entry(call, body_bytes, given_attempts, lost)
+        assert interrupted.cost_nano_usd >= reported
+        assert interrupted.cost_nano_usd <= max(reported, held)
+
+
+class FullOutbox:
+    """Has no room, as after an hour without a ledger."""
+
+    def opened(self, entry: ledger_pb2.Entry) -> int:
+        raise unavailable("full")
+
+    def append(self, entry: ledger_pb2.Entry) -> int:
+        raise unavailable("full")
+
+    async def committed(self, sequence: int) -> None:
+        assert sequence == 0
+
+
+async def test_a_full_outbox_stops_a_call_before_its_provider_and_is_no_error_after() -> None:
+    registry = CollectorRegistry()
+    accounting = Accounting(FullOutbox(), CallMetrics(registry), structlog.get_logger())
+    with pytest.raises(GatewayError, match="full"):
+        accounting.opened(request(), 400, [], deployment())
+    accounting.append(accounting.entry(request(), outcome(FAILURE)))
+    await accounting.commit(accounting.entry(request(), outcome(FAILURE)))
+    assert registry.get_sample_value("tollhouse_entries_refused_total") == 2
+
+
+def test_calls_are_counted_by_group_and_a_name_that_a_caller_made_up_is_no_label() -> None:
+    registry = CollectorRegistry()
+    metrics = CallMetrics(registry)
+    attempt = Attempt(deployment(), 1, 200, usage=REPORTED)
+    for _ in range(2):
+        metrics.count(entry_of(request(), outcome(SUCCESS, attempt)))
+    metrics.count(entry_of(request(), outcome(FAILURE)))
+    unpriced = Attempt(deployment(rates=Rates(), unpriced=True), 1, 200, usage=REPORTED)
+    metrics.count(entry_of(request(), outcome(SUCCESS, unpriced)))
+    value = registry.get_sample_value
+    assert value("tollhouse_calls_total", {"status": "success", "group": "gpt"}) == 3
+    assert value("tollhouse_calls_total", {"status": "failure", "group": ""}) == 1
+    assert value("tollhouse_calls_total", {"status": "failure", "group": "gpt"}) is None
+    assert value("tollhouse_tokens_total", {"direction": "input", "group": "gpt"}) == 300
+    assert value("tollhouse_tokens_total", {"direction": "output", "group": "gpt"}) == 60
+    assert value("tollhouse_cost_nano_usd_total", {"group": "gpt"}) == 2 * REPORTED_COST
+    assert value("tollhouse_unpriced_calls_total", {"group": "gpt"}) == 1
+    assert value("tollhouse_call_seconds_count", {"group": "gpt"}) == 3
