@@ -80,6 +80,7 @@ def measure(scenario: Scenario, gateway: Gateway, provider: FakeProvider, second
         entries=entries - entries_before,
         spent_nano_usd=spent - spend_before,
         expected_nano_usd=calls * COST_NANO_USD,
+        failed=warm_up.failed + outcome.failed,
         failures=warm_up.failures + outcome.failures,
     )
     cpu = {part: cpu_after[part] - cpu_before.get(part, 0.0) for part in cpu_after}

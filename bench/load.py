@@ -26,7 +26,7 @@ _USAGE = b'"completion_tokens"'
 class Outcome(msgspec.Struct):
     """What a run came to. finished: answers that were right to the end; all others are failed.
 
-    failures: up to five of them, in words. first_*: until the first byte of a body.
+    failures: up to five different ones, in words. first_*: until the first byte of a body.
     """
 
     finished: int = 0
@@ -84,7 +84,7 @@ class Run:
     def fail(self, words: str) -> None:
         """Count a call that was not answered as it should be."""
         self.failed += 1
-        if len(self.failures) < 5:
+        if len(self.failures) < 5 and words not in self.failures:
             self.failures.append(words)
 
     def outcome(self) -> Outcome:
@@ -118,6 +118,7 @@ class Connection(asyncio.Protocol):
         self._first: float | None = None
         self._seen = False
         self._tail = b""
+        self._last = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
@@ -128,6 +129,7 @@ class Connection(asyncio.Protocol):
         self._since, self._first, self._seen, self._tail = since, None, False, b""
         self._parser = httptools.HttpResponseParser(self)
         self._run.under_way += 1
+        self._last = b""
         self._transport.write(self._run.request)
 
     def data_received(self, data: bytes) -> None:
@@ -143,6 +145,7 @@ class Connection(asyncio.Protocol):
         """httptools: a part of the answer. The marker that proves it whole may lie across two parts."""
         if self._first is None:
             self._first = perf_counter()
+        self._last = body
         if not self._seen:
             joined = self._tail + body
             self._seen = self._run.marker in joined
@@ -157,7 +160,7 @@ class Connection(asyncio.Protocol):
             run.latencies.append(perf_counter() - self._since)
             run.firsts.append(self._first - self._since)
         else:
-            run.fail(f"status {status}, ending in {self._tail!r}")
+            run.fail(f"status {status}, {self._last[:200]!r}")
         self._since = None
         # Not from within the parser, which `send` replaces.
         run.loop.call_soon(run.next, self)

@@ -34,6 +34,7 @@ class Counts:
     entries: int
     spent_nano_usd: int
     expected_nano_usd: int
+    failed: int
     failures: list[str]
 
 
@@ -51,7 +52,8 @@ class Result:
     def faults(self) -> list[str]:
         """Why its figures mean nothing; empty when everything adds up."""
         counts = self.counts
-        faults = [f"failed: {failure}" for failure in counts.failures + self.direct.failures]
+        failed = counts.failed + self.direct.failed
+        faults = [f"{failed} calls failed: " + ", ".join(counts.failures + self.direct.failures)] if failed else []
         if not counts.finished:
             faults.append("no call was finished")
         if counts.seen != counts.finished:

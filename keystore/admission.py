@@ -45,11 +45,15 @@ PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """An admission that waits for its answer. looked_up: its key need not be looked for again."""
+    """An admission that waits for its answer. token: of its key; empty for the master key.
+
+    looked_up: the store has been asked for the key.
+    """
 
     peer: Peer
     sequence: int
     admit: keystore_pb2.Admit
+    token: str
     looked_up: bool = False
 
 
@@ -99,7 +103,7 @@ class Admission:
         """Ask for one call; the answer goes to the peer."""
         self._waiting += 1
         peer.link.open_calls += 1
-        asked = Asked(peer, sequence, admit)
+        asked = Asked(peer, sequence, admit, self._tokens.token_of(admit.key_digest) if admit.key_digest else "")
         if not is_well_formed(admit):
             self._refuse(asked, internal())
         elif self._waiting > MAX_WAITING:
@@ -125,7 +129,13 @@ class Admission:
             self._work.clear()
             # What is ready in this turn of the event loop travels together.
             await asyncio.sleep(0)
-            if not await self._round() and not self._asked:
+            try:
+                decided = await self._round()
+            except Exception:
+                # The rim of a round: whatever it was, the next one goes on.
+                self._log.exception("round_failed")
+                decided = False
+            if not decided and not self._asked:
                 await asyncio.sleep(PAUSE_SECONDS)
             if self._asked or self._settling:
                 self._work.set()
@@ -147,25 +157,24 @@ class Admission:
         decision = await self._decide(operations)
         changed = decision is not None and await self._keys.reach(decision.state.version)
         results = decision.results if decision is not None else None
+        epoch = decision.state.epoch if decision is not None else ""
         if results is not None:
             self._acknowledge(settling, results[: len(settling)])
         for_admissions = iter(results[len(settling) :] if results is not None else ())
         for each, question in questions:
             result = next(for_admissions, None) if question.operation is not None else None
-            if not (changed and self._has_changed(each, question, result)):
-                self._answer(each, question, result, decided=results is not None)
+            if not (changed and self._is_outdated(each, question, result)):
+                self._answer(each, question, result, epoch, decided=results is not None)
         return results is not None
 
     def _question(self, asked: Asked) -> Question | None:
         """What is asked; None when that shows later, because the key must be looked up first."""
-        digest = asked.admit.key_digest
-        token = self._tokens.token_of(digest) if digest else ""
-        key = self._keys.by_token(token)
-        if digest and not self._keys.good:
+        key = self._keys.by_token(asked.token)
+        if asked.token and not self._keys.good:
             self._refuse(asked, unavailable("The keys cannot be read; try again."))
             return None
-        if digest and key is None and not asked.looked_up and not self._keys.is_absent(token):
-            self._run_beside(self._look_up(asked, token))
+        if asked.token and key is None and not asked.looked_up and not self._keys.is_absent(asked.token):
+            self._run_beside(self._look_up(asked))
             return None
         return ask(asked.admit, key, self._peers.prices, self._gateway_cap_nano_usd, self._now_ms())
 
@@ -176,32 +185,34 @@ class Admission:
         except GatewayError:
             decision = None
         except Exception:
-            # The rim of a round: whatever it was, the next one goes on.
-            self._log.exception("round_failed")
+            # The rim of what is asked of the counters: the round's calls are answered all the same.
+            self._log.exception("counters_failed")
             decision = None
         self._metrics.round_seconds.observe(time.perf_counter() - begun)
         self._metrics.ready.set(decision is not None and decision.results is not None)
         return decision
 
-    def _has_changed(self, asked: Asked, before: Question, result: Result | None) -> bool:
-        """Keys changed while the counters were asked: whether that has answered, or asked again, for this call."""
-        now = self._question(asked)
-        if now is None or (before.refused is not None and now.refused is None):
-            self._queue(asked) if now is not None else None
-            return True
-        if now.refused is None or before.refused is not None:
+    def _is_outdated(self, asked: Asked, question: Question, result: Result | None) -> bool:
+        """Keys changed while the counters were asked: whether this one did, so that the call is answered already."""
+        key = self._keys.by_token(asked.token)
+        if key is question.key:
             return False
+        refused = refusal(key, asked.admit.model, self._now_ms())
+        if (refused is None) == (question.refused is None):
+            return False
+        if refused is None:
+            self._queue(asked)
+            return True
         if isinstance(result, Held):
             self._settling.append(_Settling(None, 0, Settle(asked.admit.dispatch_id, 0)))
-            self._work.set()
-        self._refuse(asked, now.refused)
+        self._refuse(asked, refused)
         return True
 
-    def _answer(self, asked: Asked, question: Question, result: Result | None, *, decided: bool) -> None:
+    def _answer(self, asked: Asked, question: Question, result: Result | None, epoch: str, *, decided: bool) -> None:
         """Answer, or let the question wait for what is spent in a scope."""
         match result:
             case Held(nano_usd):
-                self._admit(asked, question.admitted(nano_usd, self._counters.epoch))
+                self._admit(asked, question.admitted(nano_usd, epoch))
             case Exceeded():
                 self._refuse(asked, budget_refusal(result, question.key))
             case Unknown(scope):
@@ -239,14 +250,20 @@ class Admission:
             await self._seed(scope)
         except GatewayError as raised:
             error = raised
+        except Exception:
+            self._log.exception("seed_failed", scope=scope)
+            error = internal()
         for asked in self._seeding.pop(scope):
             self._refuse(asked, error) if error else self._queue(asked)
 
-    async def _look_up(self, asked: Asked, token: str) -> None:
+    async def _look_up(self, asked: Asked) -> None:
         try:
-            await self._keys.look_up(token)
+            await self._keys.look_up(asked.token)
         except GatewayError as error:
             self._refuse(asked, error)
+        except Exception:
+            self._log.exception("look_up_failed")
+            self._refuse(asked, internal())
         else:
             self._queue(replace(asked, looked_up=True))
 

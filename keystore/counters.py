@@ -215,7 +215,7 @@ def decode(operation: Operation, answer: Sequence[Any]) -> Result:
             return Unknown(budgets[row - 1].scope)
         case Settle(), [outcome]:
             return Settled(outcome.decode())
-        case (Renew() | Seed()), [outcome]:
+        case ((Renew() | Seed()), [outcome]):
             return bool(outcome == b"changed")
         case Read(), [b"balance", spent, held]:
             return Balance(int(spent), int(held))

@@ -120,15 +120,18 @@ class Keys:
 
     async def run(self) -> NoReturn:
         """Read the feed again and again."""
-        away = False
+        problem = ""
         while True:
             try:
                 await self.read_feed()
-                away = False
+                problem = ""
             except GatewayError as error:
-                if not away:
+                if error.message != problem:
                     self._log.warning("keys_not_read", error=error.message)
-                away = True
+                problem = error.message
+            except Exception:
+                # The rim of one reading: whatever it was, there will be another.
+                self._log.exception("keys_not_read")
             await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> None:

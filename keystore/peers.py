@@ -73,7 +73,7 @@ class Peers:
         self._peers.add(peer)
 
     def remove(self, peer: Peer) -> None:
-        """A link has ended. The last router's catalog stays good until another one comes: prices do not leave with it."""
+        """A link has ended. Prices do not leave with the last router: its catalog is good until another one comes."""
         self._peers.discard(peer)
         if len(self._catalogs) > 1 and self._catalogs.pop(peer, None) is not None:
             self._prices = dearest(self._catalogs.values())

@@ -20,8 +20,8 @@ DIGEST_BYTES = 32
 class Question:
     """An admission, with what is known of its key at this moment.
 
-    key: None for the master key, and for one that does not exist. refused: why no call may be made, whatever money there
-    is. operation: what the counters are asked; None when no budget applies.
+    key: None for the master key, and for one that does not exist. refused: why no call may be made, whatever money
+    there is. operation: what the counters are asked; None when no budget applies.
     """
 
     admit: keystore_pb2.Admit
@@ -80,8 +80,8 @@ def ask(
 ) -> Question:
     """The question that an edge's frame comes to, as things are now.
 
-    A model without a known price holds nothing, but what it costs after all is counted. While no prices are known at all
-    (None), nothing can be held, and calls under a budget must wait.
+    A model without a known price holds nothing, but what it costs after all is counted. While no prices are known at
+    all (None), nothing can be held, and calls under a budget must wait.
     """
     budgets = budgets_of(key, gateway_cap_nano_usd)
     refused = refusal(key, admit.model, now_ms) if admit.key_digest else None

@@ -73,11 +73,17 @@ class Store:
             if error.constraint_name == "keys_alias":
                 raise GatewayError(
                     Reason.ERROR_REASON_CONFLICT,
-                    f"Key with alias '{row.key_alias}' already exists. Unique key aliases across all keys are required.",
+                    f"Key with alias '{row.key_alias}' already exists. "
+                    "Unique key aliases across all keys are required.",
                     param="key_alias",
                 ) from None
             raise GatewayError(
                 Reason.ERROR_REASON_CONFLICT, "This key exists already, or did once; choose another.", param="key"
+            ) from None
+        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError):
+            # All else was checked before: JSON with a null character, NaN or a thousand levels.
+            raise GatewayError(
+                Reason.ERROR_REASON_INVALID_REQUEST, "metadata cannot be kept as it is.", param="metadata"
             ) from None
         return version
 

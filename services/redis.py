@@ -78,9 +78,9 @@ class RedisServer:
 
         async def evaluate() -> Any:
             try:
-                return await self._client.evalsha(script.sha1, len(keys), *keys, *arguments)  # type: ignore[arg-type]
+                return await self._client.evalsha(script.sha1, len(keys), *keys, *arguments)
             except redis.exceptions.NoScriptError:
-                return await self._client.eval(script.text, len(keys), *keys, *arguments)  # type: ignore[arg-type]
+                return await self._client.eval(script.text, len(keys), *keys, *arguments)
 
         return await self._within(timeout_seconds, evaluate)
 

@@ -9,6 +9,9 @@ from keystore.policy.operations import Exceeded
 from services.errors import GatewayError, Reason
 from services.money import usd_text
 
+GATEWAY_SCOPE = "gateway"
+_KEY_PREFIX = "key:"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -74,12 +77,14 @@ def budget_refusal(exceeded: Exceeded, key: Key | None) -> GatewayError:
     return GatewayError(Reason.ERROR_REASON_BUDGET_EXCEEDED, text)
 
 
-GATEWAY_SCOPE = "gateway"
-
-
 def key_scope(key_id: str) -> str:
     """The scope in which a key's own money is counted."""
-    return f"key:{key_id}"
+    return f"{_KEY_PREFIX}{key_id}"
+
+
+def key_id_of(scope: str) -> str:
+    """The key of a scope; empty for the gateway's, as the ledger names the whole."""
+    return scope.removeprefix(_KEY_PREFIX) if scope.startswith(_KEY_PREFIX) else ""
 
 
 def _time(millis: int) -> datetime:

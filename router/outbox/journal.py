@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.v1 import ledger_pb2, router_pb2
 from structlog.typing import FilteringBoundLogger
@@ -38,8 +39,7 @@ class Limits:
     segment_seconds: float = SEGMENT_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record on its way to the disk. entry None: an `opened`. size: on disk."""
 
     sequence: int
@@ -94,16 +94,18 @@ class Journal:
 
     def opened(self, entry: ledger_pb2.Entry) -> int:
         """Note that a provider request begins. See `Outbox.opened`."""
-        self._refuse_when_full(entry.dispatch_id)
-        sequence = self._add(router_pb2.OutboxRecord(opened=entry), entry.dispatch_id, None)
-        self._open.add(entry.dispatch_id)
+        dispatch_id = entry.dispatch_id
+        self._refuse_when_full(dispatch_id)
+        sequence = self._add(router_pb2.OutboxRecord(opened=entry), dispatch_id, None)
+        self._open.add(dispatch_id)
         return sequence
 
     def append(self, entry: ledger_pb2.Entry) -> int:
         """Note that a dispatch has ended. See `Outbox.append`."""
-        self._refuse_when_full(entry.dispatch_id)
-        sequence = self._add(router_pb2.OutboxRecord(entry=entry), entry.dispatch_id, entry)
-        self._open.discard(entry.dispatch_id)
+        dispatch_id = entry.dispatch_id
+        self._refuse_when_full(dispatch_id)
+        sequence = self._add(router_pb2.OutboxRecord(entry=entry), dispatch_id, entry)
+        self._open.discard(dispatch_id)
         return sequence
 
     async def committed(self, sequence: int) -> None:

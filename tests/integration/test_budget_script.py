@@ -139,7 +139,7 @@ def test_what_is_held_is_the_sum_of_the_live_holds(server: Server, steps: list[t
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_cap_is_passed_while_no_cost_exceeds_its_hold(server: Server, data: st.DataObject) -> None:
-    """Any admissions, settlements within their holds and renewals, over any time: spent + held never exceeds the cap."""
+    """Any admissions, and settlements within their holds, over any time: spent + held never exceeds a cap."""
     server.clear()
     caps = {scope: data.draw(st.sampled_from([0, 10, 1_000, 50_000])) for scope in SCOPES}
     server.decide([Seed(scope, 0) for scope in SCOPES], START_MS)

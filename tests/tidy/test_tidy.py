@@ -28,6 +28,7 @@ RIMS: Mapping[str, str] = {
     "edge/admin/endpoint.py::__call__": "an HTTP handler's outermost rim",
     "edge/inference.py::__call__": "an HTTP handler's outermost rim",
     "keystore/admission.py::_decide": "the admissions of a tick are refused together; the loop lives on",
+    "keystore/rebuild.py::look": "one look at the counters; whatever it was, there will be another",
     "ledger/keeper.py::_run": "a task that must live as long as its process",
     "router/outbox/adoption.py::_run": "a task that must live as long as its process",
     "router/service.py::_serve": "the outermost rim of a call's task",

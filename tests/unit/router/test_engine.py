@@ -200,7 +200,6 @@ async def test_the_head_waits_for_content(bench: Bench) -> None:
         Script([GatewayError(Reason.ERROR_REASON_PROVIDER_TIMEOUT, "late")]),
         Script([ROLE, ERROR]),
         Script([ROLE]),
-        Script([b": nothing but comments\n\n" * (MAX_HELD_BYTES // 20)]),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -216,6 +215,13 @@ async def test_a_failure_before_content_is_followed_by_another_deployment(
     assert [attempt.deployment_id for attempt in bench.entry.attempts] == ["a", "b"]
     assert bench.entry.attempts[0].error_reason != Reason.ERROR_REASON_UNSPECIFIED
     assert caller.results[0].attempts == 2
+
+
+async def test_a_stream_that_never_begins_is_given_up(bench: Bench) -> None:
+    bench.providers.scripts["a"] = Script([b": nothing but comments\n\n" * (MAX_HELD_BYTES // 20), FOREVER])
+    caller = bench.caller(stream=True)
+    await asyncio.wait_for(bench.engine.run(caller), 5)
+    assert caller.heads[0].deployment_id == "b"
 
 
 async def test_the_callers_own_mistake_is_not_tried_elsewhere(bench: Bench) -> None:

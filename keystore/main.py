@@ -1,0 +1,122 @@
+"""Puts the keystore together."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as randomness
+import time
+from collections.abc import Coroutine
+from typing import NoReturn
+
+from keystore.admission import Admission
+from keystore.counters import Counters
+from keystore.exchange import AdmissionService
+from keystore.keys import Keys
+from keystore.metrics import KeystoreMetrics
+from keystore.peers import Peers
+from keystore.rebuild import Rebuild
+from keystore.secrets import Tokens
+from keystore.service import KeysService
+from keystore.spending import Spending
+from keystore.store import Store
+from services.lifecycle import Role, Runtime
+from services.money import nano_from_usd
+from services.redis import RedisServer
+from services.transport import Handlers
+
+
+def build(runtime: Runtime) -> Role:
+    """The keystore of a process. Its schema is migrated beforehand (`tollhouse migrate`, `tollhouse up`)."""
+    settings, log = runtime.settings, runtime.log.bind(role="keystore")
+    max_budget = runtime.config.litellm_settings.max_budget
+    gateway_cap_nano_usd = None if max_budget is None else nano_from_usd(max_budget)
+    store, server, peers = Store(settings.database_url), RedisServer(settings.redis_url), Peers()
+    keys = Keys(store, time.monotonic, log)
+    counters = Counters(server, settings.hold_lease_seconds)
+    spending = Spending(runtime.channels["ledger"][0], counters)
+    tokens = Tokens(settings.pepper)
+    rebuild = Rebuild(
+        counters=counters,
+        keys=keys,
+        store=store,
+        peers=peers,
+        spending=spending,
+        gateway_cap_nano_usd=gateway_cap_nano_usd,
+        lease_seconds=settings.hold_lease_seconds,
+        new_epoch=lambda: randomness.token_hex(8),
+        log=log,
+    )
+    admission = Admission(
+        keys=keys,
+        tokens=tokens,
+        peers=peers,
+        counters=counters,
+        seed=spending.seed,
+        gateway_cap_nano_usd=gateway_cap_nano_usd,
+        now_ms=_now_ms,
+        metrics=KeystoreMetrics(runtime.registry),
+        log=log,
+    )
+    service = KeysService(
+        store=store,
+        keys=keys,
+        tokens=tokens,
+        counters=counters,
+        spending=spending,
+        gateway_cap_nano_usd=gateway_cap_nano_usd,
+        now_ms=_now_ms,
+        log=log,
+    )
+    handlers = {**service.handlers, **AdmissionService(admission, peers, counters, rebuild).handlers}
+    return KeystoreRole(store, server, keys, admission, rebuild, handlers)
+
+
+class KeystoreRole:
+    """Starts while PostgreSQL or Redis is away; it then refuses what needs them."""
+
+    def __init__(
+        self,
+        store: Store,
+        server: RedisServer,
+        keys: Keys,
+        admission: Admission,
+        rebuild: Rebuild,
+        handlers: Handlers,
+    ) -> None:
+        self._store = store
+        self._server = server
+        self._keys = keys
+        self._admission = admission
+        self._rebuild = rebuild
+        self._handlers = handlers
+        self._tasks: list[asyncio.Task[NoReturn]] = []
+
+    @property
+    def handlers(self) -> Handlers:
+        return self._handlers
+
+    async def start(self) -> None:
+        await self._store.open()
+        # A new installation, or one whose counters are there, is ready with this.
+        await self._rebuild.look()
+        loops: list[Coroutine[None, None, NoReturn]] = [
+            self._keys.run(),
+            self._rebuild.run(),
+            self._rebuild.see_routers(),
+            self._admission.run(),
+        ]
+        self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
+
+    async def stop(self) -> None:
+        # Settlements that still wait are not acknowledged: their routers keep them.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._admission.stop()
+        await self._keys.stop()
+        await self._server.close()
+        self._store.close()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
