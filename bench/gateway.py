@@ -53,7 +53,8 @@ class Gateway:
     def spend_nano_usd(self) -> int:
         """What the key has spent, by /key/info."""
         info = msgspec.json.decode(get(f"{self._base}/key/info?key={self.key}", _MASTER_KEY))
-        return round(info["info"]["spend"] * 1e9)
+        spend_usd: float = info["info"]["spend"]
+        return round(spend_usd * 1e9)
 
     async def entries(self) -> int:
         """How many entries the ledger has, by SQL."""

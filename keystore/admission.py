@@ -12,6 +12,7 @@ are refused, others go on, and settlements wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import deque
@@ -39,7 +40,7 @@ MAX_ADMISSIONS = MAX_OPERATIONS // 2
 # Admissions that wait, for a round or beside it: seconds of work. More are refused.
 MAX_WAITING = 10_000
 
-# Between rounds that could not settle.
+# Between rounds that could not settle, unless something comes meanwhile.
 PAUSE_SECONDS = 0.1
 
 
@@ -136,7 +137,9 @@ class Admission:
                 self._log.exception("round_failed")
                 decided = False
             if not decided and not self._asked:
-                await asyncio.sleep(PAUSE_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE_SECONDS):
+                        await self._work.wait()
             if self._asked or self._settling:
                 self._work.set()
 

@@ -8,7 +8,7 @@ from gateway.v1 import common_pb2, ledger_pb2, router_pb2
 
 from router.accounting import Attempt, Outcome
 from router.catalog import Deployment
-from router.wire.base import Answer, StreamDecoder
+from router.wire.base import Answer, StreamDecoder, StreamEnd
 from services.errors import Reason
 
 
@@ -57,13 +57,18 @@ class Dispatch:
         self._usage = answer.usage
         self._content_bytes = answer.content_bytes
 
+    def stream_ended(self, end: StreamEnd) -> None:
+        """The stream is over, and this is what it came to."""
+        self._usage = end.usage
+        self._content_bytes = end.content_bytes
+        self._decoder = None
+
     def end_attempt(self, error_reason: Reason = Reason.ERROR_REASON_UNSPECIFIED) -> None:
         """The attempt is over, well unless a reason is given. Nothing when there is none."""
         if self._deployment is None:
             return
         if self._decoder is not None:
-            end = self._decoder.close()
-            self._usage, self._content_bytes = end.usage, end.content_bytes
+            self.stream_ended(self._decoder.close())
         self.ended.append(
             Attempt(
                 deployment=self._deployment,

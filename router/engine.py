@@ -197,6 +197,7 @@ async def _forward(
         if step.done or step.error is not None:
             break
     end = decoder.close()
+    dispatch.stream_ended(end)
     if not dispatch.has_head and end.error is None:
         await begin()
     if dispatch.has_head and end.out:

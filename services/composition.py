@@ -87,6 +87,7 @@ class Composition:
         """End the roles, those first that call the others; after a start that failed, those that it had begun with."""
         for name in reversed(self._begun):
             await self._within(STOP_SECONDS, name, self._roles[name].stop())
+            self._log.info("role_ended", role=name)
         if self._server is not None:
             # The roles have let their calls end; what is still open is idle.
             await self._within(STOP_SECONDS, "rpc server", self._server.stop(grace_seconds=1))
@@ -105,7 +106,7 @@ class Composition:
                 role = self._build_role(name)
                 self._roles[name] = role
                 self._channels[name] = [InProcessChannel(role.handlers, self._log)]
-            elif name in elsewhere:
+            elif name in elsewhere:  # nobody calls an edge
                 self._channels[name] = [
                     GrpcChannel(address, self._settings.internal_token) for address in elsewhere[name]
                 ]
@@ -127,7 +128,6 @@ class Composition:
         try:
             async with asyncio.timeout(seconds):
                 await ending
-                self._log.info("ended", what=what)
         except TimeoutError:
             self._log.error("stop_took_too_long", what=what, seconds=seconds)
         except Exception:

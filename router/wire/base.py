@@ -66,7 +66,8 @@ class StreamEnd:
 
     out: events that were still in hand. last: the terminator, to be sent once the call is accounted for. error: set
     when the stream was cut off or was never one; `out` is still good, `last` is empty then. content_events: pieces of
-    text that were generated, which is about one a token with most providers; content_bytes: their size.
+    text that were generated, which is about one a token with most providers; content_bytes: their size. Both are for
+    estimates, and 0 when the usage was reported.
     """
 
     out: bytes
@@ -85,7 +86,7 @@ class StreamDecoder(Protocol):
         """The next bytes, as the network gave them."""
 
     def close(self) -> StreamEnd:
-        """The end, or as far as it got: also called when the caller goes away. Called again, `out` is empty."""
+        """The end, or as far as it got: also called when the caller goes away."""
 
 
 class Wire(Protocol):

@@ -163,7 +163,7 @@ def test_a_signal_ends_the_roles_in_order_then_the_servers(up: Callable[..., Up]
     assert gateway.end(number) == 0
     assert processes_of(gateway.data) == []
     events = [json.loads(line) for line in (folder / "errors").read_text().splitlines()]
-    assert [event["what"] for event in events if event["event"] == "ended"][:4] == [
+    assert [event["role"] for event in events if event["event"] == "role_ended"] == [
         "edge",
         "router",
         "keystore",

@@ -87,13 +87,14 @@ class ChatStream:
         if error is None and not (complete and self._has_choices):
             error = self._cut_off()
         usage = usage_of(self._usage)
-        self._count()
+        if usage is None:
+            self._count()
         return StreamEnd(
             out=out,
             last=_DONE if error is None else b"",
             usage=usage,
-            content_events=self._content_events,
-            content_bytes=self._content_bytes,
+            content_events=self._content_events if usage is None else 0,
+            content_bytes=self._content_bytes if usage is None else 0,
             finish_reason=self._finish_reason,
             error=error,
         )

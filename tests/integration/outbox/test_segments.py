@@ -193,10 +193,10 @@ async def test_delivered_waits_for_what_is_there_now(new_outbox, new_entry) -> N
 
 
 async def test_a_full_outbox_takes_no_new_dispatches_but_lets_the_open_ones_end(new_outbox, new_entry) -> None:
-    outbox = new_outbox(limits=Limits(bytes=150, segment_bytes=1)).outbox
+    outbox = new_outbox(limits=Limits(bytes=500, segment_bytes=1)).outbox
     running = new_entry()
     outbox.opened(interrupted(running))
-    filling = [new_entry() for _ in range(4)]
+    filling = [new_entry(call_id="x" * 100) for _ in range(4)]
     for entry in filling:
         await put(outbox, entry)
     for refused in (outbox.opened, outbox.append):
