@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 
 import psutil
 
@@ -16,26 +17,38 @@ def parts(roots: Mapping[str, int]) -> dict[str, list[psutil.Process]]:
     for name, pid in roots.items():
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
-            server = next((part for start, part in _SERVERS.items() if process.name().startswith(start)), name)
-            found.setdefault(server, []).append(process)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server = next((part for start, part in _SERVERS.items() if process.name().startswith(start)), name)
+                found.setdefault(server, []).append(process)
     return found
 
 
 def cpu_seconds(roots: Mapping[str, int]) -> dict[str, float]:
     """User and system time so far, by part. Steps of 10 ms: a run must be long enough for that not to matter."""
-    return {name: sum(_cpu_seconds(process) for process in processes) for name, processes in parts(roots).items()}
+    return _summed(roots, _cpu_seconds)
 
 
 def pss_megabytes(roots: Mapping[str, int]) -> dict[str, float]:
     """Memory by part, what is shared counted in proportion."""
-    return {
-        name: sum(process.memory_full_info().pss for process in processes) / 1e6
-        for name, processes in parts(roots).items()
-    }
+    return _summed(roots, _pss_megabytes)
+
+
+def _summed(roots: Mapping[str, int], figure: Callable[[psutil.Process], float]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for name, processes in parts(roots).items():
+        for process in processes:
+            # PostgreSQL's workers come and go, also while they are being looked at.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                sums[name] = sums.get(name, 0.0) + figure(process)
+    return sums
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
     times = process.cpu_times()
-    # PostgreSQL ends and starts workers: the postmaster keeps the time of those that have ended.
+    # The postmaster keeps the time of those of its workers that have ended.
     ended = times.children_user + times.children_system if process.name().startswith("postgres") else 0.0
-    return times.user + times.system + ended
+    return float(times.user + times.system + ended)
+
+
+def _pss_megabytes(process: psutil.Process) -> float:
+    return float(process.memory_full_info().pss / 1e6)

@@ -1,4 +1,4 @@
-"""What the bench prints, and when it calls a run void. Pure: values in, text out."""
+"""What the bench prints, and when it calls a run void."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Result:
     def faults(self) -> list[str]:
         """Why its figures mean nothing; empty when everything adds up."""
         counts = self.counts
-        failed = counts.failed + self.direct.failed
-        faults = [f"{failed} calls failed: " + ", ".join(counts.failures + self.direct.failures)] if failed else []
+        failed, words = counts.failed + self.direct.failed, dict.fromkeys(counts.failures + self.direct.failures)
+        faults = [f"{failed} calls failed: " + ", ".join(words)] if failed else []
         if not counts.finished:
             faults.append("no call was finished")
         if counts.seen != counts.finished:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -66,11 +65,11 @@ async def _read_parts(
 
 
 def call_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The caller's own `x-litellm-call-id` when it is a plain short word, else a new one."""
+    """The caller's own `x-litellm-call-id` when it is a plain short word; else empty."""
     for name, value in headers:
         if name == b"x-litellm-call-id" and 0 < len(value) <= MAX_CALL_ID_BYTES and _PLAIN.issuperset(value):
             return value.decode()
-    return str(uuid.uuid4())
+    return ""
 
 
 def _too_large(limit: int) -> GatewayError:

@@ -81,11 +81,13 @@ class Inference:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        answer = Answer(send, call_id_of(scope["headers"]))
+        dispatch_id = self._mint.new()
+        # A call without a name of its own bears that of its first dispatch.
+        answer = Answer(send, call_id_of(scope["headers"]) or to_text(dispatch_id))
         try:
             credential = self._authenticator.identify(scope["headers"])
             body = await read_body(scope, receive, self._max_body_bytes)
-            await self._run(credential, body, receive, answer)
+            await self._run(credential, dispatch_id, body, receive, answer)
         except CallerGone:
             answer.status = answer.status or 499
         except GatewayError as error:
@@ -95,25 +97,29 @@ class Inference:
             await answer.fail(internal(), self._budget_exceeded_status)
         self._metrics.count(self._operation.id, answer.status, time.perf_counter() - started)
 
-    async def _run(self, credential: Credential, body: bytes, receive: Receive, answer: Answer) -> None:
+    async def _run(
+        self, credential: Credential, dispatch_id: bytes, body: bytes, receive: Receive, answer: Answer
+    ) -> None:
         peek = self._operation.peek(body)
         request: router_pb2.Open | None = None
         for _ in range(MOVES + 1):
-            request = request or await self._admit(credential, peek, len(body), answer.call_id)
+            request = request or await self._admit(credential, dispatch_id, peek, len(body), answer.call_id)
             fate = await self._dispatch(request, body, peek, receive, answer)
             if fate is Fate.ANSWERED:
                 return
             if fate is Fate.LOST_AFTER_SENT:
                 # Its entry is its own router's to make; what goes to another router is a new dispatch.
                 request = None
+                dispatch_id = self._mint.new()
                 if not self._operation.stateless:
                     break
         if request is not None:
             self._admission.release(request.dispatch_id, request.hold.epoch)
         raise unavailable("The router of this call was lost; try again.")
 
-    async def _admit(self, credential: Credential, peek: Peek, size: int, call_id: str) -> router_pb2.Open:
-        dispatch_id = self._mint.new()
+    async def _admit(
+        self, credential: Credential, dispatch_id: bytes, peek: Peek, size: int, call_id: str
+    ) -> router_pb2.Open:
         admit = keystore_pb2.Admit(
             dispatch_id=dispatch_id,
             key_digest=b"" if credential.master else credential.digest,
@@ -160,7 +166,7 @@ class Inference:
         watch = asyncio.get_running_loop().create_task(_watch_caller(receive, call))
         try:
             await call.send_body(body)
-            await (answer.stream(call) if peek.stream else answer.whole(call, request))
+            await (answer.stream(call) if peek.stream else answer.whole(call))
         finally:
             watch.cancel()
             call.close()
@@ -192,7 +198,7 @@ class Answer:
         self.call_id = call_id
         self.status = 0
 
-    async def whole(self, call: RouterCall, request: router_pb2.Open) -> None:
+    async def whole(self, call: RouterCall) -> None:
         """Wait for the whole answer, then write it."""
         parts = []
         while True:
@@ -207,7 +213,6 @@ class Answer:
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         headers = self._headers(call.head)
         headers.append((b"content-length", str(len(body)).encode()))
-        headers.append((b"x-tollhouse-dispatch-id", to_text(request.dispatch_id).encode()))
         if not call.result.unpriced:
             headers.append((b"x-litellm-response-cost", usd_text(call.result.cost_nano_usd).encode()))
         self.status = 200

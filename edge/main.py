@@ -12,7 +12,7 @@ from edge.admin.keys import KeyAdmin
 from edge.admin.models import ModelAdmin
 from edge.admin.spend import SpendAdmin
 from edge.admission import AdmissionClient
-from edge.app import build_app
+from edge.app import App
 from edge.auth import Authenticator
 from edge.exchange import Routers
 from edge.inference import Inference, Operation
@@ -59,7 +59,7 @@ class Edge:
             *SpendAdmin(ledger, keystore).routes(),
             AdminRoute("GET", "/metrics", Access.MASTER, exposition),
         ]
-        app = build_app(inference, admin, authenticator, runtime.log)
+        app = App(inference, admin, authenticator, runtime.log)
         self._server = HttpServer(app, runtime.http_host, runtime.http_port, GRACE_SECONDS)
 
     @property

@@ -93,6 +93,8 @@ class HttpServer:
                 lifespan="off",
                 access_log=False,
                 log_config=None,
+                # Who the caller is comes from its key; nothing here reads an address.
+                proxy_headers=False,
                 server_header=False,
                 date_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -53,7 +53,7 @@ class AdmissionService:
             case "renew":
                 await self._renew(frame.renew.dispatch_ids)
             case "hello":
-                await self._rebuild.hello(peer, frame.hello.router_id)
+                self._rebuild.hello(peer, frame.hello.router_id)
             case "catalog":
                 self._peers.set_catalog(peer, frame.catalog)
             case "report":

@@ -99,6 +99,8 @@ class KeystoreRole:
         await self._store.open()
         # A new installation, or one whose counters are there, is ready with this.
         await self._rebuild.look()
+        # All keys, if that is done in a second; else they are read while the first calls come.
+        await self._keys.reach(0)
         loops: list[Coroutine[None, None, NoReturn]] = [
             self._keys.run(),
             self._rebuild.run(),

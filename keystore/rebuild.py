@@ -21,6 +21,7 @@ in the ledger and not in the counters, until they are compared.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from typing import NoReturn
@@ -68,6 +69,7 @@ class Rebuild:
         self._lease_seconds = lease_seconds
         self._new_epoch = new_epoch
         self._log = log
+        self._came = asyncio.Event()
         # What was logged last; it stays the same for as long as an outage lasts.
         self._problem = ""
 
@@ -77,23 +79,35 @@ class Rebuild:
             self._counters.not_ready.clear()
             if await self.look():
                 look_seconds = min(LOOK_SECONDS, self._lease_seconds / 8)
-                try:
-                    await asyncio.wait_for(self._counters.not_ready.wait(), look_seconds)
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(look_seconds):
+                        await self._counters.not_ready.wait()
             else:
                 await asyncio.sleep(REBUILDING_LOOK_SECONDS)
 
     async def see_routers(self) -> NoReturn:
-        """Tell the store which routers are here, four times a lease."""
+        """Tell the store which routers are here: when one comes, and four times a lease."""
+        problem = ""
         while True:
-            await self._see([peer.router_id for peer in self._peers.routers])
-            await asyncio.sleep(self._lease_seconds / 4)
+            self._came.clear()
+            try:
+                await self._store.see_routers([peer.router_id for peer in self._peers.routers])
+                problem = ""
+            except GatewayError as error:
+                if error.message != problem:
+                    self._log.warning("routers_not_noted", error=error.message)
+                problem = error.message
+            except Exception:
+                # The rim of one telling: whatever it was, there will be another.
+                self._log.exception("routers_not_noted")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._lease_seconds / 4):
+                    await self._came.wait()
 
-    async def hello(self, peer: Peer, router_id: str) -> None:
+    def hello(self, peer: Peer, router_id: str) -> None:
         """A router has come."""
         peer.router_id = router_id
-        await self._see([router_id])
+        self._came.set()
 
     async def look(self) -> bool:
         """Do what is to be done next; whether the counters are ready."""
@@ -111,7 +125,7 @@ class Rebuild:
             return True
         except GatewayError as error:
             if error.message != self._problem:
-                self._log.warning("counters_not_ready", error=error.message)
+                self._log.warning("counters_not_ready", error=error.message, cause=str(error.__cause__ or ""))
             self._problem = error.message
         except Exception:
             # The rim of one look: whatever it was, there will be another.
@@ -157,10 +171,3 @@ class Rebuild:
         if ready:
             self._log.warning("counters_ready", epoch=epoch, holds=len(holds), scopes=len(balances))
         return ready
-
-    async def _see(self, router_ids: list[str]) -> None:
-        try:
-            if router_ids:
-                await self._store.see_routers(router_ids)
-        except GatewayError as error:
-            self._log.warning("routers_not_noted", error=error.message)

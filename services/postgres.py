@@ -69,6 +69,7 @@ _NOT_NOW = (
     asyncpg.LockNotAvailableError,  # 55P03
     asyncpg.OperatorInterventionError,  # class 57: shutting down, starting, cancelled
     asyncpg.InterfaceError,  # the connection or the pool is closed
+    asyncpg.InternalClientError,  # the connection broke in mid-answer, and the pool could not take it back
 )
 # Of these, the ones that would be the same at the next try: asyncpg's own complaints about a value or a URL.
 _NEVER = ValueError

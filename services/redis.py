@@ -25,7 +25,7 @@ from services.errors import GatewayError, unavailable
 # Connections are few: calls that matter run one after the other.
 MAX_CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 1.0
-# After a failure the server is left alone for so long: a few times the deadline of a call that callers wait for.
+# After a failure the server is left alone for as long as it took to find out, and at least for this: it may be starting.
 BREAK_SECONDS = 0.25
 
 Argument = bytes | str | int
@@ -95,13 +95,15 @@ class RedisServer:
     async def _within(self, timeout_seconds: float, ask: Callable[[], Awaitable[Any]]) -> Any:
         if self._clock() < self._resting_until:
             raise _away()
+        begun = self._clock()
         for last in (False, True):
             try:
                 async with asyncio.timeout(timeout_seconds):
                     return await ask()
             except _NOT_NOW as error:
                 if last:
-                    self._resting_until = self._clock() + BREAK_SECONDS
+                    now = self._clock()
+                    self._resting_until = now + max(BREAK_SECONDS, now - begun)
                     raise _away() from error
         raise AssertionError("the loop returns or raises")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,8 @@ class AdminEndpoint:
         except Exception:
             self._log.exception("admin_failed", route=self._route.path)
             status, headers, body = render(internal())
-        headers.append((b"x-litellm-call-id", call_id_of(scope["headers"]).encode()))
+        call_id = call_id_of(scope["headers"]) or str(uuid.uuid4())
+        headers.append((b"x-litellm-call-id", call_id.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

@@ -27,7 +27,12 @@ LONG_FUNCTIONS: Mapping[str, str] = {}
 RIMS: Mapping[str, str] = {
     "edge/admin/endpoint.py::__call__": "an HTTP handler's outermost rim",
     "edge/inference.py::__call__": "an HTTP handler's outermost rim",
-    "keystore/admission.py::_decide": "the admissions of a tick are refused together; the loop lives on",
+    "keystore/admission.py::run": "the rim of a round; the next one goes on",
+    "keystore/admission.py::_decide": "the rim of what is asked of the counters; the round's calls are answered",
+    "keystore/admission.py::_seed_scope": "a task of its own; those who wait for it are refused",
+    "keystore/admission.py::_look_up": "a task of its own; the one who waits for it is refused",
+    "keystore/keys.py::run": "a task that must live as long as its process",
+    "keystore/rebuild.py::see_routers": "a task that must live as long as its process",
     "keystore/rebuild.py::look": "one look at the counters; whatever it was, there will be another",
     "ledger/keeper.py::_run": "a task that must live as long as its process",
     "router/outbox/adoption.py::_run": "a task that must live as long as its process",

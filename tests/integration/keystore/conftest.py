@@ -1,4 +1,4 @@
-"""Real keystores on real servers, with the ends of links in the test's own hands; only the ledger is a list of entries."""
+"""Real keystores on real servers, the other ends of links in the test's hands; only the ledger is a list of entries."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ async def test_a_settlement_turns_the_hold_into_what_it_cost(keystore: Any) -> N
     edge = await keystore.edge()
     dispatch_id = edge.new_id()
     await edge.admit(secret, dispatch_id=dispatch_id)
-    with pytest.raises(GatewayError, match="held for calls under way: 0.002"):
+    with pytest.raises(GatewayError, match=r"held for calls under way: 0.002"):
         await edge.admit(secret)
     await router.settle(dispatch_id, 7)
     assert await _balance(keystore, secret) == (7, 0)
@@ -72,7 +72,7 @@ async def test_the_gateway_s_budget_binds_every_key_and_the_master(start_keystor
     partial = await edge.admit(free)
     assert partial.hold.held_nano_usd == 1_000_000
     for secret in (rich, free, ""):
-        with pytest.raises(GatewayError, match="Budget has been exceeded! Current cost: 0, Max budget: 0.005"):
+        with pytest.raises(GatewayError, match=r"Budget has been exceeded! Current cost: 0, Max budget: 0.005"):
             await edge.admit(secret)
     # All or none: the rich key holds nothing for the call that was refused.
     assert await _balance(keystore, rich) == (0, BOUND)

@@ -74,7 +74,7 @@ async def test_a_model_without_a_price_holds_nothing_but_its_cost_counts(keystor
     assert admitted.hold.held_nano_usd == 0
     assert admitted.hold.epoch
     await router.settle(dispatch_id, 5)
-    with pytest.raises(GatewayError, match="Current cost: 0.000000005, Max budget: 0.000000001"):
+    with pytest.raises(GatewayError, match=r"Current cost: 0.000000005, Max budget: 0.000000001"):
         await edge.admit(secret)
 
 

@@ -50,6 +50,7 @@ def test_each_listed_parameter_is_taken_out(name):
         asyncpg.LockNotAvailableError(),
         asyncpg.QueryCanceledError(),
         asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
     ],
     ids=lambda error: type(error).__name__,
 )

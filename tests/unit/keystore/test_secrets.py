@@ -1,0 +1,40 @@
+"""What is made of a secret, and how keys are named."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+
+from keystore.secrets import Tokens, digest_of, key_name, new_secret
+
+
+def test_secrets_are_litellm_s_in_form_and_differ() -> None:
+    made = {new_secret() for _ in range(100)}
+    assert len(made) == 100
+    assert all(secret.startswith("sk-") and len(secret) == 25 for secret in made)
+
+
+def test_a_name_shows_four_characters() -> None:
+    assert key_name("sk-HNfpbPk-q6xagnGM3gnOHA") == "sk-...nOHA"
+
+
+def test_the_token_is_the_hmac_of_the_digest() -> None:
+    digest = hashlib.sha256(b"sk-a").digest()
+    assert digest_of("sk-a") == digest
+    assert Tokens("pepper").token_of(digest) == hmac.new(b"pepper", digest, hashlib.sha256).hexdigest()
+    assert Tokens("other").token_of(digest) != Tokens("pepper").token_of(digest)
+
+
+def test_an_admin_may_say_secret_digest_or_token() -> None:
+    tokens = Tokens("pepper")
+    token = tokens.token_of(digest_of("sk-a"))
+    for name in ("sk-a", digest_of("sk-a").hex(), token):
+        assert token in tokens.named(name)
+    assert tokens.named("nonsense") == []
+
+
+def test_without_a_pepper_nothing_starts() -> None:
+    with pytest.raises(ValueError, match="pepper"):
+        Tokens("")
