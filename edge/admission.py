@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from gateway.v1 import keystore_pb2
 from structlog.typing import FilteringBoundLogger
@@ -32,17 +33,22 @@ class AdmissionClient:
         self._linked = asyncio.Event()
         self._sequence = 0
         self._waiting: dict[int, asyncio.Future[keystore_pb2.AdmissionReplyFrame]] = {}
-        self._keeper: asyncio.Task[None] | None = None
+        # Since all wait equally long, the oldest is the first to be given up; one look now and then does for all.
+        self._deadlines: deque[tuple[float, int]] = deque()
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to keep the link open."""
-        self._keeper = asyncio.create_task(keep_open(self._channel, ADMISSION, self._read, self._log))
+        self._tasks = [
+            asyncio.create_task(keep_open(self._channel, ADMISSION, self._read, self._log)),
+            asyncio.create_task(self._give_up_late_ones()),
+        ]
 
     async def stop(self) -> None:
         """End the link."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def connected(self) -> bool:
@@ -93,16 +99,25 @@ class AdmissionClient:
         sequence = self._sequence
         answer: asyncio.Future[keystore_pb2.AdmissionReplyFrame] = asyncio.get_running_loop().create_future()
         self._waiting[sequence] = answer
+        self._deadlines.append((asyncio.get_running_loop().time() + ANSWER_TIMEOUT_SECONDS, sequence))
         link.open_calls += 1
         try:
             link.send(keystore_pb2.AdmissionFrame(sequence=sequence, admit=admit))
-            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                return await answer
-        except TimeoutError:
-            raise unavailable("The keystore did not answer in time; try again.") from None
+            return await answer
         finally:
             link.open_calls -= 1
             self._waiting.pop(sequence, None)
+
+    async def _give_up_late_ones(self) -> None:
+        """A timer for each call would cost it as much as its frame."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(ANSWER_TIMEOUT_SECONDS / 10)
+            now = loop.time()
+            while self._deadlines and self._deadlines[0][0] < now:
+                answer = self._waiting.get(self._deadlines.popleft()[1])
+                if answer is not None and not answer.done():
+                    answer.set_exception(unavailable("The keystore did not answer in time; try again."))
 
     async def _read(self, link: _Link) -> None:
         self._link = link

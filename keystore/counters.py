@@ -46,7 +46,7 @@ KEYS = tuple(
 # One call of the script: some 128 x 10 us in the server, which serves all keystores in turn.
 MAX_OPERATIONS = 128
 # What callers wait for, twice at most, and then not again for a moment. A server that is away is known at once, by its
-# socket; this is for one that hangs. With 50 ms a busy host, where it and we wait for the same core, refused good calls.
+# socket; this is for one that hangs. With 50 ms a busy host, where it and we wait for one core, refused good calls.
 DEADLINE_SECONDS = 0.5
 # What nobody waits for at a call: holds by the thousand.
 REBUILD_DEADLINE_SECONDS = 5.0

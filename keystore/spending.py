@@ -36,7 +36,7 @@ class Spending:
         It is one of this epoch: nothing happens when another has begun meanwhile.
         """
         epoch = self._counters.epoch
-        await self._counters.decide([Seed(scope, await self.sum(scope))])
+        await self._counters.decide([Seed(scope, await self.sum(scope))], epoch=epoch)
 
     async def balance(self, scope: str, *, counted: bool) -> Balance:
         """Spent and held; `counted`: a budget applies, so the counters are asked first."""

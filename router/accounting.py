@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
 from structlog.typing import FilteringBoundLogger
@@ -168,23 +168,12 @@ def unseen_output_tokens(request: router_pb2.Open) -> int:
     return min(request.hold.output_tokens_limit or UNSEEN_OUTPUT_TOKENS, UNSEEN_OUTPUT_TOKENS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Bill:
+class _Bill(NamedTuple):
     """What one attempt is billed for; usage None: nothing."""
 
     deployment: Deployment
     usage: common_pb2.TokenUsage | None
     estimated: bool
-
-    def cost_nano_usd(self) -> int:
-        if self.usage is None:
-            return 0
-        return self.deployment.rates.cost(
-            input_tokens=self.usage.input_tokens,
-            output_tokens=self.usage.output_tokens,
-            cache_read_tokens=self.usage.cache_read_tokens,
-            cache_write_tokens=self.usage.cache_write_tokens,
-        )
 
 
 def _bill(attempt: Attempt, request: router_pb2.Open, body_bytes: int) -> _Bill:
@@ -240,9 +229,21 @@ def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -
 
 def _cost(request: router_pb2.Open, bills: Sequence[_Bill]) -> int:
     """Nano-USD of all attempts, each rounded once."""
-    reported = sum(bill.cost_nano_usd() for bill in bills if not bill.estimated)
-    estimated = sum(bill.cost_nano_usd() for bill in bills if bill.estimated)
-    if request.hold.epoch:
+    reported = estimated = 0
+    for bill in bills:
+        if bill.usage is None:
+            continue
+        cost = bill.deployment.rates.cost(
+            input_tokens=bill.usage.input_tokens,
+            output_tokens=bill.usage.output_tokens,
+            cache_read_tokens=bill.usage.cache_read_tokens,
+            cache_write_tokens=bill.usage.cache_write_tokens,
+        )
+        if bill.estimated:
+            estimated += cost
+        else:
+            reported += cost
+    if estimated and request.hold.epoch:
         estimated = min(estimated, max(0, request.hold.held_nano_usd - reported))
     return reported + estimated
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
-from fractions import Fraction
 
 NANO_USD = 1_000_000_000
 MTOK = 1_000_000
@@ -36,7 +35,15 @@ def usd_from_nano(nano_usd: int) -> float:
 
 def usd_text(nano_usd: int) -> str:
     """Nano-USD as exact dollars for messages and headers: `0.0000725`."""
-    return f"{Decimal(nano_usd).scaleb(-9, context=_CONTEXT).normalize(context=_CONTEXT):f}"
+    sign = "-" if nano_usd < 0 else ""
+    dollars, rest = divmod(abs(nano_usd), NANO_USD)
+    return f"{sign}{dollars}.{rest:09d}".rstrip("0").rstrip(".")
+
+
+def _half_even(weighed: int) -> int:
+    """Nano-USD of a sum in nano-USD times MTOK, by integers alone: this is on the path of every call."""
+    whole, rest = divmod(weighed, MTOK)
+    return whole + (2 * rest > MTOK or (2 * rest == MTOK and whole & 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Rates:
             + cache_read_tokens * self.cache_read
             + cache_write_tokens * self.cache_write
         )
-        return round(Fraction(weighed, MTOK)) + self.request
+        return _half_even(weighed) + self.request
 
     def ceiling(self, *, input_tokens: int, output_tokens: int) -> int:
         """The most that a call of at most these tokens can cost, rounded up."""

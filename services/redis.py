@@ -25,7 +25,7 @@ from services.errors import GatewayError, unavailable
 # Connections are few: calls that matter run one after the other.
 MAX_CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 1.0
-# After a failure the server is left alone for as long as it took to find out, and at least for this: it may be starting.
+# After a failure the server is left alone for as long as it took to find out, and at least for this.
 BREAK_SECONDS = 0.25
 
 Argument = bytes | str | int

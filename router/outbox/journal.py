@@ -118,7 +118,7 @@ class Journal:
     async def sync(self, since: int) -> None:
         """Until every committed record from `since` on survives a loss of power, too. OSError when it does not."""
         paths = [segment.path for segment in self.segments if segment.last >= since]
-        await asyncio.to_thread(_sync, [*paths, self.path])
+        await asyncio.to_thread(_sync, [*paths, self.path, self.path.parent])
 
     def release(self, floor: int) -> None:
         """Entries up to `floor` have arrived everywhere."""

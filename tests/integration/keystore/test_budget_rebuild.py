@@ -12,15 +12,18 @@ from typing import Any
 
 import pytest
 import redis
-from gateway.v1 import common_pb2, keystore_pb2
+import structlog
+from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from gateway.v1.errors_pb2 import ErrorReason as Reason
 
 from keystore.counters import DEADLINE_SECONDS, Counters, OpenHold
 from keystore.policy.operations import Balance
+from keystore.spending import Spending
 from services.embedded.account import server_account
 from services.embedded.valkey import EmbeddedValkey
 from services.errors import GatewayError
-from services.methods import GET_GATEWAY_BUDGET, GET_KEY, SET_KEY_BLOCKED
+from services.inprocess import InProcessChannel
+from services.methods import GET_GATEWAY_BUDGET, GET_KEY, SET_KEY_BLOCKED, SUM_SPEND
 from services.redis import RedisServer
 
 BOUND = 2_000_000
@@ -280,3 +283,19 @@ async def test_an_epoch_is_begun_once_and_the_version_never_falls(counters: Coun
     await counters.announce(8)
     state = await counters.begin("later", 1)
     assert (state.epoch, state.ready, state.version) == ("e", False, 9)
+
+
+async def test_a_sum_of_an_older_epoch_does_not_count(counters: Counters, redis_url: str) -> None:
+    """The counters are lost, and ready again, while the ledger adds up."""
+    await counters.finish("e", 0, {})
+    await counters.decide([])
+
+    async def sum_while_lost(_: ledger_pb2.SumSpendRequest) -> ledger_pb2.SumSpendResponse:
+        _flush(redis_url)
+        await counters.begin("new", 0)
+        await counters.finish("new", 0, {})
+        return ledger_pb2.SumSpendResponse(cost_nano_usd=5)
+
+    ledger = InProcessChannel({SUM_SPEND: sum_while_lost}, structlog.get_logger())
+    await Spending(ledger, counters).seed("gateway")
+    assert await counters.balance("gateway") is None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from gateway.v1 import common_pb2, keystore_pb2
 
-from keystore.peers import Peer, Peers, dearest
+from keystore.peers import MAX_UNSETTLED, Peer, Peers, dearest
 from keystore.policy.holds import Prices
 from services.inprocess import InProcessLink
 
@@ -46,3 +47,16 @@ def test_of_two_routers_the_one_that_leaves_takes_its_catalog() -> None:
     assert set(peers.prices or ()) == {"a", "b"}
     peers.remove(first)
     assert set(peers.prices or ()) == {"b"}
+
+
+async def test_a_peer_has_room_for_so_many_settlements_and_again_when_some_are_done() -> None:
+    peer = _peer()
+    peer.unsettled = MAX_UNSETTLED - 1
+    await peer.room()
+    peer.unsettled += 1
+    waiting = asyncio.create_task(peer.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    peer.settled(1, sequence=1)
+    async with asyncio.timeout(1):
+        await waiting

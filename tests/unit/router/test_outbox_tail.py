@@ -11,9 +11,11 @@ from router.outbox.tail import Tail
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.integers(1, 40)),
+        st.tuples(st.just("add"), st.integers(20, 40)),
         st.tuples(st.just("drop"), st.integers(0, 60)),
         st.tuples(st.just("read"), st.integers(0, 60), st.integers(1, 200)),
     ),
+    min_size=20,
     max_size=60,
 )
 

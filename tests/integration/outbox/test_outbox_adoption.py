@@ -76,6 +76,16 @@ async def test_a_folder_whose_process_lives_is_left_alone(new_outbox, new_entry)
     assert await entries_of(living.outbox) == [entry]
 
 
+async def test_of_two_processes_one_takes_a_folder_over(new_outbox, new_entry) -> None:
+    lost = new_outbox()
+    entry = new_entry()
+    await lost.outbox.committed(lost.outbox.append(entry))
+    lost.lose()
+    adopters = [new_outbox(), new_outbox()]
+    await asyncio.gather(*(each.adoption.run_once() for each in adopters))
+    assert [entry for each in adopters for entry in await entries_of(each.outbox)] == [entry]
+
+
 async def test_what_was_in_flight_becomes_the_entry_that_was_last_opened(new_outbox, new_entry) -> None:
     lost = new_outbox(limits=Limits(segment_bytes=1))
     ended, first_try = new_entry(), new_entry()

@@ -288,6 +288,17 @@ async def test_a_closed_outbox_leaves_what_is_not_delivered(new_outbox, new_entr
     assert len(scan((outbox.path / name).read_bytes()).payloads) == 1
 
 
+async def test_a_closed_outbox_leaves_what_is_still_open(new_outbox, new_entry) -> None:
+    """Its dispatch is interrupted, for whoever takes the folder over."""
+    outbox = new_outbox().outbox
+    await put(outbox, new_entry())
+    for consumer in ("ledger", "keystore"):
+        await drain(outbox, consumer, 1)
+    outbox.opened(interrupted(new_entry()))
+    outbox.close()
+    assert len(segments(outbox.path)) == 1
+
+
 async def test_what_a_call_costs_here(new_outbox, new_entry) -> None:
     """Prints it (pytest -s): `opened`, entry and commit, 64 calls at once. 15 us is the aim; nothing is asserted."""
     outbox = new_outbox().outbox
