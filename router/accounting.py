@@ -39,6 +39,11 @@ BYTES_PER_TOKEN = 4
 # Output of an answer of which nothing is known: about the median of chat answers.
 UNSEEN_OUTPUT_TOKENS = 256
 
+_INTERRUPTED = ledger_pb2.ENTRY_STATUS_INTERRUPTED
+# Looked up once: an enum's member costs a microsecond.
+_CANCELLED = Reason.ERROR_REASON_CANCELLED
+_UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
+
 # Attempts that ended so were at work when they ended.
 _AT_WORK = frozenset(
     (
@@ -150,16 +155,9 @@ def interrupted_entry(
     request: router_pb2.Open, body_bytes: int, ended: Sequence[Attempt], deployment: Deployment
 ) -> ledger_pb2.Entry:
     """The entry of a dispatch whose process was lost during a request to `deployment`, after the attempts `ended`."""
-    lost = Attempt(deployment, latency_ms=0, error_reason=Reason.ERROR_REASON_CANCELLED)
-    outcome = Outcome(
-        status=ledger_pb2.ENTRY_STATUS_INTERRUPTED,
-        attempts=(*ended, lost),
-        body_bytes=body_bytes,
-        duration_ms=0,
-        error_reason=Reason.ERROR_REASON_UNAVAILABLE,
-    )
     bills = [_bill(attempt, request, body_bytes) for attempt in ended]
     bills.append(_Bill(deployment, _estimate(request, body_bytes, unseen_output_tokens(request)), estimated=True))
+    outcome = Outcome(_INTERRUPTED, (*ended, Attempt(deployment, 0, 0, _CANCELLED)), body_bytes, 0, 0, _UNAVAILABLE)
     return _entry(request, outcome, bills)
 
 
@@ -179,7 +177,9 @@ class _Bill(NamedTuple):
 def _bill(attempt: Attempt, request: router_pb2.Open, body_bytes: int) -> _Bill:
     if attempt.usage is not None:
         return _Bill(attempt.deployment, attempt.usage, estimated=False)
-    if not attempt.content_bytes and attempt.error_reason not in _AT_WORK:
+    # With a status of its own the provider has refused: its 408 is no answer that it was at work on.
+    refused = attempt.error_reason not in _AT_WORK or attempt.provider_status >= 400
+    if not attempt.content_bytes and refused:
         return _Bill(attempt.deployment, None, estimated=False)
     unseen = bool(attempt.error_reason) and not attempt.content_bytes and not request.stream
     output_tokens = unseen_output_tokens(request) if unseen else -(-attempt.content_bytes // BYTES_PER_TOKEN)
@@ -194,64 +194,73 @@ def _estimate(request: router_pb2.Open, body_bytes: int, output_tokens: int) -> 
 
 
 def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -> ledger_pb2.Entry:
-    last = outcome.attempts[-1].deployment if outcome.attempts else None
-    return ledger_pb2.Entry(
+    hold = request.hold
+    entry = ledger_pb2.Entry(
         dispatch_id=request.dispatch_id,
         call_id=request.call_id,
         status=outcome.status,
         principal=request.principal,
         operation=request.operation,
         model_group=request.model,
-        deployment_id=last.id if last else "",
-        provider=last.provider if last else "",
-        provider_model=last.provider_model if last else "",
-        usage=_sum([bill.usage for bill in bills if bill.usage is not None]),
-        cost_nano_usd=_cost(request, bills),
-        held_nano_usd=request.hold.held_nano_usd,
-        estimated=any(bill.estimated for bill in bills),
-        unpriced=any(bill.usage is not None and bill.deployment.unpriced for bill in bills),
+        usage=_sum(bills),
+        cost_nano_usd=_cost(hold, bills),
         streamed=request.stream,
-        attempts=[
-            ledger_pb2.Attempt(
-                deployment_id=attempt.deployment.id,
-                provider_status=attempt.provider_status,
-                error_reason=attempt.error_reason,
-                latency_ms=attempt.latency_ms,
-            )
-            for attempt in outcome.attempts
-        ],
+        attempts=[_attempt(attempt) for attempt in outcome.attempts],
         error_reason=outcome.error_reason,
         duration_ms=outcome.duration_ms,
         first_token_ms=outcome.first_token_ms,
-        epoch=request.hold.epoch,
+    )
+    if hold.epoch:
+        entry.held_nano_usd = hold.held_nano_usd
+        entry.epoch = hold.epoch
+    if outcome.attempts:
+        last = outcome.attempts[-1].deployment
+        entry.deployment_id, entry.provider, entry.provider_model = last.id, last.provider, last.provider_model
+    for bill in bills:
+        if bill.usage is not None:
+            entry.estimated = entry.estimated or bill.estimated
+            entry.unpriced = entry.unpriced or bill.deployment.unpriced
+    return entry
+
+
+def _attempt(attempt: Attempt) -> ledger_pb2.Attempt:
+    return ledger_pb2.Attempt(
+        deployment_id=attempt.deployment.id,
+        provider_status=attempt.provider_status,
+        error_reason=attempt.error_reason,
+        latency_ms=attempt.latency_ms,
     )
 
 
-def _cost(request: router_pb2.Open, bills: Sequence[_Bill]) -> int:
+def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill]) -> int:
     """Nano-USD of all attempts, each rounded once."""
     reported = estimated = 0
     for bill in bills:
-        if bill.usage is None:
+        usage = bill.usage
+        if usage is None:
             continue
         cost = bill.deployment.rates.cost(
-            input_tokens=bill.usage.input_tokens,
-            output_tokens=bill.usage.output_tokens,
-            cache_read_tokens=bill.usage.cache_read_tokens,
-            cache_write_tokens=bill.usage.cache_write_tokens,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
         )
         if bill.estimated:
             estimated += cost
         else:
             reported += cost
-    if estimated and request.hold.epoch:
-        estimated = min(estimated, max(0, request.hold.held_nano_usd - reported))
+    if estimated and hold.epoch:
+        estimated = min(estimated, max(0, hold.held_nano_usd - reported))
     return reported + estimated
 
 
-def _sum(usages: Sequence[common_pb2.TokenUsage]) -> common_pb2.TokenUsage | None:
+def _sum(bills: Sequence[_Bill]) -> common_pb2.TokenUsage | None:
     """Tokens of all attempts; None when there are none."""
-    if len(usages) < 2:
-        return usages[0] if usages else None
+    if len(bills) == 1:
+        return bills[0].usage
+    usages = [bill.usage for bill in bills if bill.usage is not None]
+    if not usages:
+        return None
     return common_pb2.TokenUsage(
         input_tokens=sum(usage.input_tokens for usage in usages),
         output_tokens=sum(usage.output_tokens for usage in usages),

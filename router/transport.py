@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -75,16 +75,28 @@ class Transport(Protocol):
         """
 
 
+# What aiohttp raises for a provider that cannot be reached, breaks off, or cannot be asked.
+_FAILURES = (aiohttp.ClientError, OSError, ValueError)
+
+
 class _AiohttpResponse:
+    __slots__ = ("_content", "_deployment", "_response", "status")
+
     def __init__(self, response: aiohttp.ClientResponse, deployment: Deployment) -> None:
         self.status = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self._response = response
         self._content = response.content
         self._deployment = deployment
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {name.lower(): value for name, value in self._response.headers.items()}
+
     async def chunk(self) -> bytes:
-        with _mapped(self._deployment):
+        try:
             return await self._content.readany()
+        except _FAILURES as error:
+            raise _failure(error, self._deployment) from None
 
     async def read(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
         parts = []
@@ -94,6 +106,8 @@ class _AiohttpResponse:
             size += len(part)
             if size > max_bytes:
                 raise invalid_response(self._deployment, f"it is larger than {max_bytes} bytes", self.status)
+            if self._content.at_eof():
+                break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -136,7 +150,7 @@ class _Request:
     async def __aenter__(self) -> Response:
         await self._deadline.__aenter__()
         try:
-            with _mapped(self._deployment):
+            try:
                 response = await self._session.request(
                     self._request.method,
                     _url(self._request.url),
@@ -145,6 +159,8 @@ class _Request:
                     headers=self._request.headers,
                     allow_redirects=False,
                 )
+            except _FAILURES as error:
+                raise _failure(error, self._deployment) from None
             self._response = response
             _check_encoding(response, self._deployment)
         except BaseException as error:
@@ -187,16 +203,12 @@ def _url(text: str) -> URL:
     return URL(text)
 
 
-@contextmanager
-def _mapped(deployment: Deployment) -> Iterator[None]:
-    """aiohttp's failures as the gateway's, in its own words: aiohttp's show addresses, headers and internals."""
-    try:
-        yield
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        what = next(what for kind, what in _WHAT_HAPPENED.items() if isinstance(error, kind))
-        raise GatewayError(
-            Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, f"{deployment.provider} {what}.", provider=deployment.provider
-        ) from None
+def _failure(error: Exception, deployment: Deployment) -> GatewayError:
+    """aiohttp's failure as the gateway's, in its own words: aiohttp's show addresses, headers and internals."""
+    what = next(what for kind, what in _WHAT_HAPPENED.items() if isinstance(error, kind))
+    return GatewayError(
+        Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, f"{deployment.provider} {what}.", provider=deployment.provider
+    )
 
 
 async def _drain(content: aiohttp.StreamReader) -> None:
@@ -209,6 +221,6 @@ async def _drain(content: aiohttp.StreamReader) -> None:
 
 
 def _check_encoding(response: aiohttp.ClientResponse, deployment: Deployment) -> None:
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity":
+    encoding = response.headers.get("Content-Encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise invalid_response(deployment, f"it is compressed ({encoding}), which was not asked for", response.status)

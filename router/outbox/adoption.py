@@ -22,7 +22,7 @@ from services.errors import GatewayError
 
 INTERVAL_SECONDS = 30.0
 # Read, appended and committed at once; about a millisecond of the event loop's time.
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 class Adoption:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -15,6 +16,8 @@ LOCK = "lock"
 SUFFIX = ".segment"
 # A folder gets its name once it is locked, so that nobody takes it over in between.
 _UNFINISHED = ".new-"
+# Nothing else is touched: the root may be a volume of its own, with a `lost+found`.
+_NAME = re.compile("[0-9a-f]{32}")
 
 
 class Folder:
@@ -61,7 +64,7 @@ def create(root: Path) -> Folder:
 
 def others(root: Path, own: Path) -> list[Path]:
     """The folders of other processes, living or not."""
-    return sorted(path for path in root.iterdir() if path.is_dir() and path != own and not path.name.startswith("."))
+    return sorted(path for path in root.iterdir() if _NAME.fullmatch(path.name) and path != own)
 
 
 def take_over(path: Path) -> Folder | None:

@@ -183,6 +183,15 @@ async def test_a_folder_that_another_has_just_deleted_is_not_taken_over(new_outb
     assert not path.exists()
 
 
+async def test_what_is_no_outbox_is_not_touched(new_outbox) -> None:
+    """The root may be a volume of its own."""
+    adopter = new_outbox()
+    for name in ("lost+found", ".new-0123456789abcdef0123456789abcdef"):
+        (adopter.outbox.root / name).mkdir()
+    await adopter.adoption.run_once()
+    assert len(list(adopter.outbox.root.iterdir())) == 3
+
+
 async def test_adoption_begins_at_the_start(new_outbox, new_entry) -> None:
     lost = new_outbox()
     entry = new_entry()
