@@ -48,7 +48,7 @@ class Fate(enum.Enum):
     """What became of a dispatch at one router."""
 
     ANSWERED = "answered"
-    # The router was lost before it had started a provider request: the same dispatch may go to another.
+    # The router was lost, and had not said that it had started a provider request.
     LOST = "lost"
     LOST_AFTER_SENT = "lost after sent"
 
@@ -101,20 +101,16 @@ class Inference:
         self, credential: Credential, dispatch_id: bytes, body: bytes, receive: Receive, answer: Answer
     ) -> None:
         peek = self._operation.peek(body)
-        request: router_pb2.Open | None = None
         for _ in range(MOVES + 1):
-            request = request or await self._admit(credential, dispatch_id, peek, len(body), answer.call_id)
+            request = await self._admit(credential, dispatch_id, peek, len(body), answer.call_id)
             fate = await self._dispatch(request, body, peek, receive, answer)
             if fate is Fate.ANSWERED:
                 return
-            if fate is Fate.LOST_AFTER_SENT:
-                # Its entry is its own router's to make; what goes to another router is a new dispatch.
-                request = None
-                dispatch_id = self._mint.new()
-                if not self._operation.stateless:
-                    break
-        if request is not None:
-            self._admission.release(request.dispatch_id, request.hold.epoch)
+            if fate is Fate.LOST_AFTER_SENT and not self._operation.stateless:
+                break
+            # What goes to another router is a new dispatch: the lost one may have an entry, which its outbox holds,
+            # and its hold ends with its settlement or its lease.
+            dispatch_id = self._mint.new()
         raise unavailable("The router of this call was lost; try again.")
 
     async def _admit(

@@ -43,7 +43,10 @@ class InboundCall:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def sent(self, deployment_id: str) -> None:
-        self._send(router_pb2.RouterFrame(call=self.number, sent=router_pb2.Sent(deployment_id=deployment_id)))
+        # Not urgent: with a fast provider it travels with the head. An edge that loses the link before it has come
+        # takes the call for unsent; that costs nothing but a dispatch, since what moves is dispatched anew.
+        frame = router_pb2.RouterFrame(call=self.number, sent=router_pb2.Sent(deployment_id=deployment_id))
+        self._send(frame, urgent=False)
 
     def head(self, head: router_pb2.Head) -> None:
         self._send(router_pb2.RouterFrame(call=self.number, head=head))
@@ -93,9 +96,9 @@ class InboundCall:
         self._window.give_back_to_outer(max(0, CALL_BYTES - self._window.available))
         self._complete.cancel()
 
-    def _send(self, frame: router_pb2.RouterFrame) -> None:
+    def _send(self, frame: router_pb2.RouterFrame, *, urgent: bool = True) -> None:
         try:
-            self._link.send(frame)
+            self._link.send(frame, urgent=urgent)
         except LinkClosed:
             # The session's reader sees it too, and cancels this call's task.
             raise asyncio.CancelledError from None

@@ -10,7 +10,7 @@ from typing import Any, Generic, cast
 from structlog.typing import FilteringBoundLogger
 
 from services.errors import GatewayError, Reason, internal, unavailable
-from services.link import MAX_BACKLOG_BYTES, MAX_FRAME_BYTES, Link, LinkClosed
+from services.link import LAZY_SECONDS, MAX_BACKLOG_BYTES, MAX_FRAME_BYTES, Link, LinkClosed
 from services.methods import Down, Exchange, Request, Response, Unary, Up
 from services.transport import Handler, Handlers
 
@@ -24,6 +24,7 @@ class InProcessLink(Generic[Up, Down]):
         self._inbox: list[Down] = []
         self._inbox_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._lazy: asyncio.TimerHandle | None = None
         self._ended: LinkClosed | None = None
 
     @classmethod
@@ -38,13 +39,13 @@ class InProcessLink(Generic[Up, Down]):
     def closed(self) -> bool:
         return self._ended is not None
 
-    def send(self, frame: Up) -> None:
+    def send(self, frame: Up, *, urgent: bool = True) -> None:
         if self._ended is not None:
             raise LinkClosed(self._ended.error)
         size = frame.ByteSize()
         if size > MAX_FRAME_BYTES:
             raise ValueError(f"a frame of {size} bytes exceeds {MAX_FRAME_BYTES}")
-        self._peer._deliver(frame, size)
+        self._peer._deliver(frame, size, urgent)
 
     async def receive(self) -> Sequence[Down]:
         while not self._inbox:
@@ -65,14 +66,20 @@ class InProcessLink(Generic[Up, Down]):
                 side._ended = LinkClosed(error)
                 side._wake()
 
-    def _deliver(self, frame: Down, size: int) -> None:
+    def _deliver(self, frame: Down, size: int, urgent: bool) -> None:
         self._inbox.append(frame)
         self._inbox_bytes += size
         if self._inbox_bytes > MAX_BACKLOG_BYTES:
             self.end(unavailable("A part of the gateway has stopped reading."))
-        self._wake()
+        elif urgent:
+            self._wake()
+        elif self._lazy is None:
+            self._lazy = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wake)
 
     def _wake(self) -> None:
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

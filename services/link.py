@@ -34,6 +34,9 @@ MAX_BACKLOG_BYTES = 32 * 1024 * 1024
 FEW_CALLS = 8
 TICK_SECONDS = 0.001
 
+# How long a frame that is not urgent waits for company.
+LAZY_SECONDS = 0.01
+
 Out_contra = TypeVar("Out_contra", bound=Message, contravariant=True)
 In_co = TypeVar("In_co", bound=Message, covariant=True)
 
@@ -60,8 +63,11 @@ class Link(Protocol[Out_contra, In_co]):
     def closed(self) -> bool:
         """Whether the link has ended."""
 
-    def send(self, frame: Out_contra) -> None:
-        """Queue one frame. LinkClosed when the link has ended; ValueError when the frame is too large."""
+    def send(self, frame: Out_contra, *, urgent: bool = True) -> None:
+        """Queue one frame. LinkClosed when the link has ended; ValueError when the frame is too large.
+
+        A frame that is not urgent lets up to LAZY_SECONDS pass for another to travel with.
+        """
 
     async def receive(self) -> Sequence[In_co]:
         """The next frames, at least one. LinkClosed at the end."""

@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.link import (
     FEW_CALLS,
+    LAZY_SECONDS,
     MAX_BACKLOG_BYTES,
     MAX_BATCH_BYTES,
     MAX_FRAME_BYTES,
@@ -90,6 +91,7 @@ class GrpcLink(Generic[Up, Down]):
         self._backlog: list[Up] = []
         self._backlog_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._lazy: asyncio.TimerHandle | None = None
         self._ended: LinkClosed | None = None
         self._closing = False
         self._reader: asyncio.Task[Any] | None = None
@@ -100,7 +102,7 @@ class GrpcLink(Generic[Up, Down]):
     def closed(self) -> bool:
         return self._ended is not None
 
-    def send(self, frame: Up) -> None:
+    def send(self, frame: Up, *, urgent: bool = True) -> None:
         if self._ended is not None:
             raise LinkClosed(self._ended.error)
         size = frame.ByteSize()
@@ -110,8 +112,10 @@ class GrpcLink(Generic[Up, Down]):
         self._backlog_bytes += size + _FRAME_OVERHEAD_BYTES
         if self._backlog_bytes > MAX_BACKLOG_BYTES:
             self._break(unavailable("A part of the gateway has stopped reading."))
-        else:
+        elif urgent:
             self._wake()
+        elif self._lazy is None:
+            self._lazy = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wake)
 
     async def receive(self) -> Sequence[Down]:
         if self._breaking is not None:
@@ -168,6 +172,9 @@ class GrpcLink(Generic[Up, Down]):
             self._reader.cancel()
 
     def _wake(self) -> None:
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
