@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gateway.v1 import common_pb2
 
+from router.providers.output_limits import output_limit
 from router.providers.prices import Price, price_from, states_price
 from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, near_names
 from services.config import Config, ConfigError, ModelEntry, Place
@@ -182,7 +183,7 @@ def _deployment(
         ceiling_rates=price.ceiling_rates if price else Rates(),
         unpriced=price is None,
         # In LiteLLM's table `max_tokens` is an older word for the output's limit.
-        max_output_tokens=info.max_output_tokens or info.max_tokens or 0,
+        max_output_tokens=info.max_output_tokens or info.max_tokens or output_limit(info.base_model or target.model),
         max_input_tokens=info.max_input_tokens or (listed.max_input_tokens if listed else 0),
         mock_response=params.mock_response,
         timeout_seconds=timeout_seconds,
