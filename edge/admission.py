@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from gateway.v1 import keystore_pb2
 from structlog.typing import FilteringBoundLogger
@@ -24,11 +25,17 @@ _Link = Link[keystore_pb2.AdmissionFrame, keystore_pb2.AdmissionReplyFrame]
 
 
 class AdmissionClient:
-    """Asks for leave, one frame a call; answers are told apart by their sequence."""
+    """Asks for leave, one frame a call; answers are told apart by their sequence.
 
-    def __init__(self, channel: Channel, log: FilteringBoundLogger) -> None:
+    `open_calls` says how many calls this process has at routers: an admission is over soon, so that those under way
+    say little of how much there is to do.
+    """
+
+    def __init__(self, channel: Channel, open_calls: Callable[[], int], log: FilteringBoundLogger) -> None:
         self._channel = channel
+        self._open_calls = open_calls
         self._log = log
+        self._loop = asyncio.get_running_loop()
         self._link: _Link | None = None
         self._linked = asyncio.Event()
         self._sequence = 0
@@ -97,15 +104,14 @@ class AdmissionClient:
     async def _ask(self, link: _Link, admit: keystore_pb2.Admit) -> keystore_pb2.AdmissionReplyFrame:
         self._sequence += 1
         sequence = self._sequence
-        answer: asyncio.Future[keystore_pb2.AdmissionReplyFrame] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[keystore_pb2.AdmissionReplyFrame] = self._loop.create_future()
         self._waiting[sequence] = answer
-        self._deadlines.append((asyncio.get_running_loop().time() + ANSWER_TIMEOUT_SECONDS, sequence))
-        link.open_calls += 1
+        self._deadlines.append((self._loop.time() + ANSWER_TIMEOUT_SECONDS, sequence))
+        link.open_calls = len(self._waiting) + self._open_calls()
         try:
             link.send(keystore_pb2.AdmissionFrame(sequence=sequence, admit=admit))
             return await answer
         finally:
-            link.open_calls -= 1
             self._waiting.pop(sequence, None)
 
     async def _give_up_late_ones(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from services.errors import GatewayError, Reason
 
@@ -16,8 +17,7 @@ CARRIERS = (b"x-litellm-api-key", b"authorization", b"api-key", b"x-api-key", b"
 MAX_KEY_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(msgspec.Struct, frozen=True, gc=False):
     """What a caller presented. `digest` is the key's SHA-256; the secret itself goes no further."""
 
     master: bool
@@ -52,11 +52,6 @@ class Authenticator:
 
 
 def _secret_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    best, rank = b"", len(CARRIERS)
-    for name, value in headers:
-        if name in CARRIERS:
-            position = CARRIERS.index(name)
-            if position < rank and value:
-                best, rank = value, position
-    best = best.strip()
+    by_name = dict(headers)
+    best = next((value for name in CARRIERS if (value := by_name.get(name))), b"").strip()
     return best[7:].strip() if best[:7].lower() == b"bearer " else best

@@ -7,7 +7,6 @@ big, which is what makes a frame cheap (performance.md, section G).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from gateway.v1 import common_pb2, router_pb2
@@ -18,6 +17,7 @@ from services.errors import GatewayError, unavailable
 from services.link import MAX_DATA_BYTES, Link, LinkClosed
 from services.methods import INFERENCE
 from services.reconnect import keep_open
+from services.resolve import Replicas
 from services.transport import Channel
 
 # Until so many calls are in flight at one router, the next goes there too.
@@ -76,15 +76,18 @@ class RouterCall:
         """Send the request body, in parts, as fast as the router takes it."""
         for start in range(0, len(body), MAX_DATA_BYTES):
             part = body[start : start + MAX_DATA_BYTES]
-            await self._window.take(len(part))
+            if not self._window.try_take(len(part)):
+                await self._window.take(len(part))
             if self.over:
                 return
-            self._router.send(router_pb2.EdgeFrame(call=self.number, data=router_pb2.Data(body=part)))
+            frame = router_pb2.EdgeFrame(call=self.number)
+            frame.data.body = part
+            self._router.send(frame)
         self._router.send(router_pb2.EdgeFrame(call=self.number, end=_END))
 
     async def wait(self) -> None:
         """Until something has arrived that has not been looked at."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._router.loop.create_future()
         try:
             await self._waiter
         finally:
@@ -159,16 +162,19 @@ class RouterCall:
 
 
 class RouterLink:
-    """The link to one router replica, kept open, and the calls on it."""
+    """The link to one router replica, kept open, and the calls on it. Its channel is closed with it."""
 
-    def __init__(self, channel: Channel, log: FilteringBoundLogger, on_change: asyncio.Event) -> None:
+    def __init__(self, address: str, channel: Channel, log: FilteringBoundLogger, on_change: asyncio.Event) -> None:
+        self.address = address
+        self.channel = channel
         self.calls: dict[int, RouterCall] = {}
         self.catalog: common_pb2.Catalog | None = None
         self.draining = False
         self.window = Window(LINK_BYTES)
-        self._channel = channel
+        self.loop = asyncio.get_running_loop()
         self._log = log
         self._on_change = on_change
+        self._emptied: asyncio.Event | None = None
         self._link: _Link | None = None
         self._number = 0
         self._keeper: asyncio.Task[None] | None = None
@@ -180,13 +186,21 @@ class RouterLink:
 
     async def start(self) -> None:
         """Begin to keep the link open."""
-        self._keeper = asyncio.create_task(keep_open(self._channel, INFERENCE, self._read, self._log))
+        self._keeper = asyncio.create_task(keep_open(self.channel, INFERENCE, self._read, self._log))
 
     async def stop(self) -> None:
         """End the link; what is open on it is cancelled."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
+        await self.channel.close()
+
+    async def leave(self) -> None:
+        """End the link once no call is open on it; none is opened from now on. A link that breaks loses its calls."""
+        self._emptied = asyncio.Event()
+        if self.calls:
+            await self._emptied.wait()
+        await self.stop()
 
     def open(self, request: router_pb2.Open) -> RouterCall:
         """Begin a call. When the link has just broken, the call is lost from the start."""
@@ -219,6 +233,8 @@ class RouterLink:
         call.settle_credit()
         if self._link is not None:
             self._link.open_calls = len(self.calls)
+        if self._emptied is not None and not self.calls:
+            self._emptied.set()
 
     async def _read(self, link: _Link) -> None:
         self._link = link
@@ -249,22 +265,52 @@ class RouterLink:
 
 
 class Routers:
-    """All router replicas that this edge knows."""
+    """All router replicas that this edge knows, as they come and go."""
 
-    def __init__(self, channels: Sequence[Channel], log: FilteringBoundLogger) -> None:
+    def __init__(self, replicas: Replicas, log: FilteringBoundLogger) -> None:
+        self._replicas = replicas
+        self._log = log
         self._changed = asyncio.Event()
-        self._links = [RouterLink(channel, log, self._changed) for channel in channels]
+        self._links: list[RouterLink] = []
+        self._follower: asyncio.Task[None] | None = None
+        # Each lets the last calls at a router that is gone come to their end.
+        self._leaving: dict[asyncio.Task[None], RouterLink] = {}
         self._catalog_of: tuple[int, ...] = ()
         self._models: dict[str, common_pb2.CatalogModel] = {}
 
     async def start(self) -> None:
-        """Begin to keep the links open."""
-        for link in self._links:
-            await link.start()
+        """Begin to keep a link open to every replica that there is."""
+        self._follower = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """End the links."""
-        await asyncio.gather(*(link.stop() for link in self._links))
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.wait({self._follower})
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*(link.stop() for link in (*self._links, *self._leaving.values())))
+
+    async def _follow(self) -> None:
+        async for addresses in self._replicas.watch():
+            for link in [link for link in self._links if link.address not in addresses]:
+                self._links.remove(link)
+                task = asyncio.create_task(link.leave())
+                self._leaving[task] = link
+                task.add_done_callback(self._leaving.pop)
+            for address in sorted(addresses - {link.address for link in self._links}):
+                link = RouterLink(address, self._replicas.open(address), self._log, self._changed)
+                self._links.append(link)
+                await link.start()
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The way to each replica."""
+        return [link.channel for link in self._links]
+
+    def open_calls(self) -> int:
+        """How many calls are open at all of them."""
+        return sum(len(link.calls) for link in self._links)
 
     @property
     def connected(self) -> bool:

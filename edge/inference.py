@@ -5,7 +5,6 @@ It never looks into an answer: a `data` frame holds bytes in the caller's langua
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,6 +21,7 @@ from edge.exchange import RouterCall, Routers
 from edge.http import CallerGone, call_id_of, read_body
 from edge.metrics import EdgeMetrics
 from edge.peek import Peek
+from edge.server import LimitedProtocol
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.ids import IdMint, to_text
 from services.money import usd_text
@@ -29,6 +29,8 @@ from services.money import usd_text
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
 
 # A call whose router is lost before the answer began moves to another this often.
 MOVES = 2
@@ -87,7 +89,7 @@ class Inference:
         try:
             credential = self._authenticator.identify(scope["headers"])
             body = await read_body(scope, receive, self._max_body_bytes)
-            await self._run(credential, dispatch_id, body, receive, answer)
+            await self._run(credential, dispatch_id, body, scope["tollhouse.connection"], answer)
         except CallerGone:
             answer.status = answer.status or 499
         except GatewayError as error:
@@ -98,12 +100,12 @@ class Inference:
         self._metrics.count(self._operation.id, answer.status, time.perf_counter() - started)
 
     async def _run(
-        self, credential: Credential, dispatch_id: bytes, body: bytes, receive: Receive, answer: Answer
+        self, credential: Credential, dispatch_id: bytes, body: bytes, connection: LimitedProtocol, answer: Answer
     ) -> None:
         peek = self._operation.peek(body)
         for _ in range(MOVES + 1):
             request = await self._admit(credential, dispatch_id, peek, len(body), answer.call_id)
-            fate = await self._dispatch(request, body, peek, receive, answer)
+            fate = await self._dispatch(request, body, peek, connection, answer)
             if fate is Fate.ANSWERED:
                 return
             if fate is Fate.LOST_AFTER_SENT and not self._operation.stateless:
@@ -126,15 +128,16 @@ class Inference:
             choices=peek.choices,
             stream=peek.stream,
             end_user_id=peek.end_user_id,
-            tags=peek.tags,
         )
+        if peek.tags:  # an empty list costs a message 1 us
+            admit.tags.extend(peek.tags)
         principal = hold = None
         try:
             admitted = await self._admission.admit(admit)
             principal, hold = admitted.principal, admitted.hold
         except GatewayError as error:
             # With the keystore down the master key's calls go on, unheld (architecture, section 6).
-            if not credential.master or error.reason != Reason.ERROR_REASON_UNAVAILABLE or self._admission.connected:
+            if not credential.master or error.reason != _UNAVAILABLE or self._admission.connected:
                 raise
             principal = common_pb2.Principal(master=True, end_user_id=peek.end_user_id, tags=peek.tags)
         return router_pb2.Open(
@@ -150,21 +153,23 @@ class Inference:
         )
 
     async def _dispatch(
-        self, request: router_pb2.Open, body: bytes, peek: Peek, receive: Receive, answer: Answer
+        self, request: router_pb2.Open, body: bytes, peek: Peek, connection: LimitedProtocol, answer: Answer
     ) -> Fate:
         """Carry one dispatch to its end at one router."""
         try:
             router = self._routers.choose() or await self._routers.wait_for_router()
-        except GatewayError:
+            if connection.gone:
+                raise CallerGone
+        except (GatewayError, CallerGone):
             self._admission.release(request.dispatch_id, request.hold.epoch)
             raise
         call = router.open(request)
-        watch = asyncio.get_running_loop().create_task(_watch_caller(receive, call))
+        connection.watch(call.on_gone)
         try:
             await call.send_body(body)
             await (answer.stream(call) if peek.stream else answer.whole(call))
         finally:
-            watch.cancel()
+            connection.unwatch()
             call.close()
         if call.gone:
             raise CallerGone
@@ -175,13 +180,6 @@ class Inference:
         if answer.status:
             raise unavailable("The router of this call was lost in mid-answer.")
         return Fate.LOST_AFTER_SENT if call.sent else Fate.LOST
-
-
-async def _watch_caller(receive: Receive, call: RouterCall) -> None:
-    """uvicorn says nothing when it writes to a caller that is gone; only `receive` tells."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    call.on_gone()
 
 
 class Answer:

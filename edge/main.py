@@ -8,8 +8,10 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
+from edge.admin.health import HealthAdmin
 from edge.admin.keys import KeyAdmin
 from edge.admin.models import ModelAdmin
+from edge.admin.reports import SpendReports
 from edge.admin.spend import SpendAdmin
 from edge.admission import AdmissionClient
 from edge.app import App
@@ -34,8 +36,8 @@ class Edge:
         authenticator = Authenticator(runtime.settings.master_key)
         metrics = EdgeMetrics(runtime.registry)
         mint = IdMint()
-        self._admission = AdmissionClient(keystore, runtime.log)
-        self._routers = Routers(runtime.channels["router"], runtime.log)
+        self._routers = Routers(runtime.routers, runtime.log)
+        self._admission = AdmissionClient(keystore, self._routers.open_calls, runtime.log)
 
         def inference(operation: Operation) -> Inference:
             return Inference(
@@ -53,13 +55,16 @@ class Edge:
         async def exposition(_: AdminRequest) -> AdminAnswer:
             return AdminAnswer(200, generate_latest(runtime.registry), CONTENT_TYPE_LATEST)
 
-        admin = [
-            *ModelAdmin(keystore, self._admission, self._routers).routes(),
+        # Everything but inference; what docs/reference/admin.md describes.
+        self.admin_routes = [
+            *HealthAdmin(self._admission, self._routers).routes(),
+            *ModelAdmin(keystore, self._routers).routes(),
             *KeyAdmin(keystore).routes(),
             *SpendAdmin(ledger, keystore).routes(),
+            *SpendReports(ledger, keystore).routes(),
             AdminRoute("GET", "/metrics", Access.MASTER, exposition),
         ]
-        app = App(inference, admin, authenticator, runtime.log)
+        app = App(inference, self.admin_routes, authenticator, runtime.log)
         self._server = HttpServer(app, runtime.http_host, runtime.http_port, GRACE_SECONDS)
 
     @property

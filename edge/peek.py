@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import msgspec
 
@@ -36,8 +35,7 @@ class _ChatBody(msgspec.Struct):
     tags: list[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
+class Peek(msgspec.Struct, frozen=True, gc=False):
     """What admission and routing need to know of a call.
 
     input_tokens_bound: no tokenizer makes more of this body. output_tokens_limit: the caller's, per choice; 0: none.

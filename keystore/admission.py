@@ -17,9 +17,9 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
 from typing import NoReturn
 
+import msgspec
 from gateway.v1 import keystore_pb2
 from structlog.typing import FilteringBoundLogger
 
@@ -40,12 +40,15 @@ MAX_ADMISSIONS = MAX_OPERATIONS // 2
 # Admissions that wait, for a round or beside it: seconds of work. More are refused.
 MAX_WAITING = 10_000
 
+# How long a settlement waits for a round that an admission makes; whoever is admitted in it may have the money that it
+# gives back.
+SETTLE_SECONDS = 0.005
+
 # Between rounds that could not settle, unless something comes meanwhile.
 PAUSE_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, gc=False, eq=False):
     """An admission that waits for its answer. token: of its key; empty for the master key.
 
     looked_up: the store has been asked for the key.
@@ -58,8 +61,7 @@ class Asked:
     looked_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Settling:
+class _Settling(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A settlement that waits; `peer` is None for a hold that is given back because its key was refused after all."""
 
     peer: Peer | None
@@ -98,6 +100,8 @@ class Admission:
         self._waiting = 0
         # Look-ups, and sums of scopes.
         self._beside: set[asyncio.Task[None]] = set()
+        # Makes a round of their own for settlements that have waited.
+        self._soon: asyncio.TimerHandle | None = None
         self._seeding: dict[str, list[Asked]] = {}
 
     def admit(self, peer: Peer, sequence: int, admit: keystore_pb2.Admit) -> None:
@@ -119,17 +123,19 @@ class Admission:
         # The epoch does not decide (rebuild.py says why): a hold that is there is settled, whenever it was placed.
         # No cost is larger than any budget; one that claims to be must not overflow the sum.
         cost_nano_usd = min(max(0, settle.cost_nano_usd), MAX_BUDGET_NANO_USD)
-        operation = Settle(settle.dispatch_id, cost_nano_usd)
-        self._settling.append(_Settling(peer, sequence, operation))
-        self._work.set()
+        self._settling.append(_Settling(peer, sequence, Settle(settle.dispatch_id, cost_nano_usd)))
+        self._settle_soon()
 
     async def run(self) -> NoReturn:
         """Round after round, while there is work."""
         while True:
             await self._work.wait()
-            self._work.clear()
             # What is ready in this turn of the event loop travels together.
             await asyncio.sleep(0)
+            self._work.clear()
+            if self._soon is not None:
+                self._soon.cancel()
+                self._soon = None
             try:
                 decided = await self._round()
             except Exception:
@@ -140,11 +146,15 @@ class Admission:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PAUSE_SECONDS):
                         await self._work.wait()
-            if self._asked or self._settling:
+            if self._asked:
                 self._work.set()
+            elif self._settling:
+                self._settle_soon()
 
     async def stop(self) -> None:
         """End what runs beside the rounds."""
+        if self._soon is not None:
+            self._soon.cancel()
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
@@ -169,6 +179,13 @@ class Admission:
             if not (changed and self._is_outdated(each, question, result)):
                 self._answer(each, question, result, epoch, decided=results is not None)
         return results is not None
+
+    def _settle_soon(self) -> None:
+        """Nobody waits for a settlement: it lets an admission come, whose round trip has room for it."""
+        if len(self._settling) >= MAX_ADMISSIONS:
+            self._work.set()
+        elif self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._work.set)
 
     def _question(self, asked: Asked) -> Question | None:
         """What is asked; None when that shows later, because the key must be looked up first."""
@@ -215,7 +232,7 @@ class Admission:
         """Answer, or let the question wait for what is spent in a scope."""
         match result:
             case Held(nano_usd):
-                self._admit(asked, question.admitted(nano_usd, epoch))
+                self._admit(asked, question.admitted(asked.sequence, nano_usd, epoch))
             case Exceeded():
                 self._refuse(asked, budget_refusal(result, question.key))
             case Unknown(scope):
@@ -227,7 +244,7 @@ class Admission:
             case _:
                 if not decided:
                     self._metrics.unchecked.inc()
-                self._admit(asked, question.admitted_unheld())
+                self._admit(asked, question.admitted_unheld(asked.sequence))
 
     def _acknowledge(self, settling: Sequence[_Settling], results: Sequence[Result]) -> None:
         done: dict[Peer, tuple[int, int]] = {}
@@ -268,7 +285,7 @@ class Admission:
             self._log.exception("look_up_failed")
             self._refuse(asked, internal())
         else:
-            self._queue(replace(asked, looked_up=True))
+            self._queue(msgspec.structs.replace(asked, looked_up=True))
 
     def _run_beside(self, what: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(what)
@@ -279,9 +296,9 @@ class Admission:
         self._asked.append(asked)
         self._work.set()
 
-    def _admit(self, asked: Asked, admitted: keystore_pb2.Admitted) -> None:
+    def _admit(self, asked: Asked, reply: Reply) -> None:
         self._metrics.admitted.inc()
-        self._reply(asked, Reply(sequence=asked.sequence, admitted=admitted))
+        self._reply(asked, reply)
 
     def _refuse(self, asked: Asked, error: GatewayError) -> None:
         away = error.reason == Reason.ERROR_REASON_UNAVAILABLE

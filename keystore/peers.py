@@ -30,10 +30,10 @@ class Peer:
     unsettled: int = 0
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def send(self, reply: Reply) -> None:
+    def send(self, reply: Reply, *, urgent: bool = True) -> None:
         """Send, if there is still somebody: a call's hold lapses with its lease, a settlement comes again."""
         try:
-            self.link.send(reply)
+            self.link.send(reply, urgent=urgent)
         except LinkClosed:
             return
 
@@ -47,7 +47,8 @@ class Peer:
         """So many settlements more are done, the last of them with this sequence."""
         self.unsettled -= count
         self._room.set()
-        self.send(Reply(sequence=sequence, settled=keystore_pb2.Settled()))
+        # Not urgent: a router keeps what is not acknowledged, and waits for nothing.
+        self.send(Reply(sequence=sequence, settled=keystore_pb2.Settled()), urgent=False)
 
 
 class Peers:

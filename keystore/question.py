@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from gateway.v1 import common_pb2, keystore_pb2
+import msgspec
+from gateway.v1 import keystore_pb2
 
 from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope, refusal
 from keystore.policy.holds import Prices, Size, size
 from keystore.policy.operations import Admit, Budget
 from services.errors import GatewayError, unavailable
 
+Reply = keystore_pb2.AdmissionReplyFrame
+
 DISPATCH_ID_BYTES = 16
 DIGEST_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, gc=False):
     """An admission, with what is known of its key at this moment.
 
     key: None for the master key, and for one that does not exist. refused: why no call may be made, whatever money
@@ -30,36 +31,31 @@ class Question:
     size: Size
     operation: Admit | None
 
-    @property
-    def master(self) -> bool:
-        """Whether the master key asks."""
-        return not self.admit.key_digest
-
-    def admitted(self, held_nano_usd: int, epoch: str) -> keystore_pb2.Admitted:
+    def admitted(self, sequence: int, held_nano_usd: int, epoch: str) -> Reply:
         """Leave, with so much held in this epoch."""
-        return keystore_pb2.Admitted(
-            principal=self._principal(),
-            hold=common_pb2.Hold(
-                held_nano_usd=held_nano_usd,
-                output_tokens_limit=self.size.output_tokens_limit(held_nano_usd),
-                epoch=epoch,
-            ),
-        )
+        reply = self.admitted_unheld(sequence)
+        hold = reply.admitted.hold
+        hold.held_nano_usd = held_nano_usd
+        hold.output_tokens_limit = self.size.output_tokens_limit(held_nano_usd)
+        hold.epoch = epoch
+        hold.output_tokens_bound = self.size.output_tokens
+        hold.choices = self.size.choices
+        return reply
 
-    def admitted_unheld(self) -> keystore_pb2.Admitted:
+    def admitted_unheld(self, sequence: int) -> Reply:
         """Leave, where no budget applies."""
-        return keystore_pb2.Admitted(principal=self._principal(), hold=common_pb2.Hold())
-
-    def _principal(self) -> common_pb2.Principal:
-        key = self.key
-        return common_pb2.Principal(
-            key_id=key.key_id if key else "",
-            user_id=key.user_id if key else "",
-            team_id=key.team_id if key else "",
-            end_user_id=self.admit.end_user_id,
-            tags=self.admit.tags,
-            master=self.master,
-        )
+        # Filled in place: a message that is handed to another is copied.
+        reply = Reply(sequence=sequence)
+        reply.admitted.hold.SetInParent()
+        principal, key = reply.admitted.principal, self.key
+        principal.master = not self.admit.key_digest
+        if key is not None:
+            principal.key_id = key.key_id
+            principal.user_id = key.user_id
+            principal.team_id = key.team_id
+        principal.end_user_id = self.admit.end_user_id
+        principal.tags.extend(self.admit.tags)
+        return reply
 
 
 def is_well_formed(admit: keystore_pb2.Admit) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gateway.v1 import ledger_pb2
 
+from ledger.queries import DIMENSIONS
 from ledger.rows import clean
 from services.errors import GatewayError, Reason
 from services.ids import from_text, lowest_at
@@ -18,6 +19,8 @@ MAX_MS = (1 << 48) - 1
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
+# Rows that pages may lie behind: each page sums everything anew, so nobody should go through millions so.
+MAX_OFFSET = 1_000_000
 # As many as a request of 2 MiB, the transport's limit, can carry.
 MAX_EXCLUDED_IDS = 100_000
 
@@ -38,6 +41,21 @@ class Filter:
     end_id: uuid.UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SpendQuestion:
+    """Which sums: by what, and which page of them.
+
+    Hours are counted from the epoch, the end exclusive; None: open. user_id: empty matches everybody.
+    """
+
+    dimensions: Sequence[ledger_pb2.SpendDimension] = ()
+    first_hour: int | None = None
+    end_hour: int | None = None
+    user_id: str = ""
+    limit: int = DEFAULT_PAGE_SIZE
+    offset: int = 0
+
+
 def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
     """Which entries a page is of."""
     ends = [end for end in (_bound(request.end_ms, "end_ms"), _optional_id(request.before_id, "before_id")) if end]
@@ -52,8 +70,8 @@ def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
     )
 
 
-def page_size_of(request: ledger_pb2.ListEntriesRequest) -> int:
-    """How many entries a page may have."""
+def page_size_of(request: ledger_pb2.ListEntriesRequest | ledger_pb2.QuerySpendRequest) -> int:
+    """How many entries, or sums, a page may have."""
     if not 0 <= request.page_size <= MAX_PAGE_SIZE:
         raise _invalid(f"page_size must be between 1 and {MAX_PAGE_SIZE}.", "page_size")
     return request.page_size or DEFAULT_PAGE_SIZE
@@ -74,6 +92,37 @@ def excluded_of(request: ledger_pb2.SumSpendRequest) -> Sequence[uuid.UUID]:
     if len(request.excluded_ids) > MAX_EXCLUDED_IDS:
         raise _invalid(f"At most {MAX_EXCLUDED_IDS} ids can be excluded.", "excluded_ids")
     return [_id(given, "excluded_ids") for given in request.excluded_ids]
+
+
+def question_of(request: ledger_pb2.QuerySpendRequest) -> SpendQuestion:
+    """Which sums are asked for."""
+    dimensions = tuple(request.group_by)
+    if len(set(dimensions)) < len(dimensions) or not DIMENSIONS.keys() >= set(dimensions):
+        raise _invalid("group_by names a dimension twice, or one that is none.", "group_by")
+    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in dimensions
+    if by_tag and not {ledger_pb2.SPEND_DIMENSION_TAG, ledger_pb2.SPEND_DIMENSION_DAY} >= set(dimensions):
+        raise _invalid("Tags are summed by the day alone.", "group_by")
+    if by_tag and request.user_id:
+        raise _invalid("Sums of tags know no user.", "user_id")
+    first_hour, end_hour = hours_of(request)
+    return SpendQuestion(
+        dimensions=dimensions,
+        first_hour=first_hour,
+        end_hour=end_hour,
+        user_id=clean(request.user_id),
+        limit=page_size_of(request),
+        offset=_offset_of(request.page_token),
+    )
+
+
+def _offset_of(page_token: str) -> int:
+    """How many rows the pages before have had; a token is that number."""
+    if not page_token:
+        return 0
+    # As long as the limit: of longer texts not even the number is to be made.
+    if not (page_token.isdecimal() and len(page_token) <= len(str(MAX_OFFSET)) and int(page_token) <= MAX_OFFSET):
+        raise _invalid(f"page_token is none that was given, or lies behind {MAX_OFFSET} rows.", "page_token")
+    return int(page_token)
 
 
 def hours_of(request: ledger_pb2.QuerySpendRequest) -> tuple[int | None, int | None]:

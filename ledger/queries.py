@@ -1,16 +1,21 @@
-"""The ledger's SQL: one statement to write a batch, three to ask.
+"""The ledger's SQL: one statement to write a batch, and those that ask.
 
 Pure: texts only; `store.py` runs them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from gateway.v1 import ledger_pb2
+
 from ledger.rows import Row
 
 _NAMES = ", ".join(Row.__struct_fields__)
 
 _FACTS = (
-    "key_id, user_id, team_id, organization_id, end_user_id, deployment_id, model_group, provider, operation, status"
+    "key_id, user_id, team_id, organization_id, end_user_id, deployment_id, model_group, provider, provider_model, "
+    "operation, status"
 )
 _TAG_SUMS = ("cost_nano_usd", "input_tokens", "output_tokens")
 _SUMS = (*_TAG_SUMS, "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -73,11 +78,31 @@ REJECT = """
 INSERT INTO ledger.rejected (entry_sha256, entry, reason) VALUES ($1, $2, $3) ON CONFLICT (entry_sha256) DO NOTHING
 """
 
-# $1 key ('': all), $2 the first id (NULL: all), $3 ids to leave out.
+# $1 key ('': all), $2 ids to leave out. What is recorded of these is in the rollup, and is taken off again; one
+# statement sees both at one moment, since a batch commits its entries and their sums together. OFFSET 0 keeps the
+# planner from joining: it might read every entry for a few ids.
 SUM_SPEND = """
+WITH everything AS (
+    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, coalesce(sum(entries), 0) AS entries
+    FROM ledger.rollup_hour WHERE $1::text = '' OR key_id = $1
+), excluded AS (
+    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, count(*) AS entries
+    FROM (SELECT DISTINCT unnest($2::uuid[]) AS dispatch_id) AS given, LATERAL (
+        SELECT cost_nano_usd FROM ledger.every_entry
+        WHERE every_entry.dispatch_id = given.dispatch_id AND ($1::text = '' OR key_id = $1)
+        OFFSET 0
+    ) AS recorded
+)
+SELECT (everything.cost_nano_usd - excluded.cost_nano_usd)::bigint AS cost_nano_usd,
+       (everything.entries - excluded.entries)::bigint AS entries
+FROM everything, excluded
+"""
+
+# $1 key ('': all), $2 the first id, $3 ids to leave out.
+SUM_SPEND_SINCE = """
 SELECT coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd, count(*) AS entries
 FROM ledger.every_entry
-WHERE ($1::text = '' OR key_id = $1) AND ($2::uuid IS NULL OR dispatch_id >= $2) AND dispatch_id <> ALL ($3::uuid[])
+WHERE ($1::text = '' OR key_id = $1) AND dispatch_id >= $2::uuid AND dispatch_id <> ALL ($3::uuid[])
 """
 
 # $1 key, $2 user ('': all), $3 call id and $4 dispatch id ('' and NULL: all), $5 first id and $6 end id (NULL: open),
@@ -90,10 +115,37 @@ WHERE ($1::text = '' OR key_id = $1) AND ($2::text = '' OR user_id = $2)
 ORDER BY dispatch_id DESC LIMIT $7
 """  # noqa: S608 (from constants alone)
 
-# $1 the first hour and $2 the end, in hours since the epoch (NULL: open).
-QUERY_SPEND = """
-SELECT coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd, coalesce(sum(entries), 0)::bigint AS entries,
+# What each dimension of spend is in SQL.
+DIMENSIONS: Mapping[ledger_pb2.SpendDimension, str] = {
+    ledger_pb2.SPEND_DIMENSION_KEY: "key_id",
+    ledger_pb2.SPEND_DIMENSION_USER: "user_id",
+    ledger_pb2.SPEND_DIMENSION_TEAM: "team_id",
+    ledger_pb2.SPEND_DIMENSION_MODEL_GROUP: "model_group",
+    ledger_pb2.SPEND_DIMENSION_PROVIDER_MODEL: "provider_model",
+    ledger_pb2.SPEND_DIMENSION_PROVIDER: "provider",
+    ledger_pb2.SPEND_DIMENSION_TAG: "tag",
+    # Not a cast to date: the session's time zone must not matter.
+    ledger_pb2.SPEND_DIMENSION_DAY: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+}
+
+
+def query_spend(dimensions: Sequence[ledger_pb2.SpendDimension]) -> str:
+    """The statement that sums a rollup by these dimensions, dearest first; by none, the one sum of all.
+
+    $1 the first hour and $2 the end, in hours since the epoch (NULL: open), $3 user ('': all), $4 how many rows, $5
+    after how many.
+    """
+    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in dimensions
+    # Tags are summed apart and know no owner (see `filters.question_of`).
+    source, owner = ("ledger.rollup_hour_tag", "''") if by_tag else ("ledger.rollup_hour", "user_id")
+    keys = ", ".join(DIMENSIONS[dimension] for dimension in dimensions)
+    return f"""
+SELECT ARRAY[{keys}]::text[] AS keys,
+       coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd, coalesce(sum(entries), 0)::bigint AS entries,
        coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens
-FROM ledger.rollup_hour
+FROM {source}
 WHERE ($1::bigint IS NULL OR hour >= to_timestamp($1 * 3600)) AND ($2::bigint IS NULL OR hour < to_timestamp($2 * 3600))
-"""
+  AND ($3::text = '' OR {owner} = $3)
+{f"GROUP BY {keys}" if keys else ""}
+ORDER BY cost_nano_usd DESC, keys LIMIT $4 OFFSET $5
+"""  # noqa: S608 (from constants alone)

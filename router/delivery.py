@@ -84,7 +84,8 @@ class LedgerDelivery:
                 await self._room.wait()
             taken = await self._outbox.take(CONSUMER, TAKE_BYTES)
             for sequence, entry in taken:
-                frame = ledger_pb2.RecordFrame(sequence=sequence, entry=entry)
+                frame = ledger_pb2.RecordFrame(sequence=sequence)
+                frame.entry.CopyFrom(entry)
                 size = frame.ByteSize()
                 link.send(frame)
                 self._unacknowledged.append((sequence, size))

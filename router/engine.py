@@ -87,9 +87,7 @@ class Engine:
         body = await caller.body()
         dispatch.body_bytes = len(body)
         tried: set[str] = set()
-        failure = GatewayError(
-            Reason.ERROR_REASON_NO_DEPLOYMENT_AVAILABLE, "No deployments available for selected model."
-        )
+        failure: GatewayError | None = None
         while len(tried) < MAX_ATTEMPTS and (deployment := pick(group, tried, self._randomness)) is not None:
             tried.add(deployment.id)
             try:
@@ -101,7 +99,9 @@ class Engine:
                 if dispatch.has_head or error.meaning.next is Next.GIVE_UP:
                     raise
                 failure = error
-        raise failure
+        raise failure or GatewayError(
+            Reason.ERROR_REASON_NO_DEPLOYMENT_AVAILABLE, "No deployments available for selected model."
+        )
 
     def _affordable(self, request: router_pb2.Open) -> list[Deployment]:
         """The group's deployments that the hold can pay for at all."""
@@ -150,15 +150,17 @@ class Engine:
         if not dispatch.has_head:
             caller.head(dispatch.head("application/json", dispatch.ended[-1].deployment))
         await caller.data(last)
-        caller.result(
-            router_pb2.Result(
-                usage=entry.usage,
-                cost_nano_usd=entry.cost_nano_usd,
-                unpriced=entry.unpriced,
-                estimated=entry.estimated,
-                attempts=len(entry.attempts),
-            )
-        )
+        caller.result(_result_of(entry))
+
+
+def _result_of(entry: ledger_pb2.Entry) -> router_pb2.Result:
+    result = router_pb2.Result()
+    result.usage.CopyFrom(entry.usage)
+    result.cost_nano_usd = entry.cost_nano_usd
+    result.unpriced = entry.unpriced
+    result.estimated = entry.estimated
+    result.attempts = len(entry.attempts)
+    return result
 
 
 def _is_affordable(request: router_pb2.Open, deployment: Deployment) -> bool:

@@ -8,15 +8,17 @@ import os
 import random
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from router.accounting import Accounting
 from router.call import Caller
-from router.catalog import Catalog
+from router.catalog import Catalog, Deployment
 from router.catalog import build as build_catalog
 from router.delivery import LedgerDelivery
 from router.engine import Engine
+from router.health import HealthChecks
 from router.live import LiveHolds
 from router.metrics import CallMetrics, OutboxMetrics
 from router.mock import MockTransport
@@ -27,8 +29,9 @@ from router.settlement import Settlement
 from router.transport import HttpTransport
 from router.wire.openai import OpenAIWire
 from services.errors import unavailable
+from services.ids import IdMint
 from services.lifecycle import Runtime
-from services.methods import INFERENCE
+from services.methods import CHECK_HEALTH, INFERENCE
 from services.transport import Handlers
 
 # Of the 10 s that a role has to stop: open calls first, then what they left in the outbox.
@@ -46,6 +49,8 @@ class _Parts:
     settlement: Settlement
     transport: HttpTransport
     engine: Engine
+    # An engine over another catalog.
+    engine_over: Callable[[Callable[[], Catalog]], Engine]
 
 
 class Router:
@@ -56,12 +61,13 @@ class Router:
         self._catalog = Catalog({})
         self._live = LiveHolds()
         self._service = InferenceService(self._run, lambda: self._catalog.to_proto(), self._live, runtime.log)
+        self._health = HealthChecks(lambda: self._catalog, self._run_at, IdMint())
         self._parts: _Parts | None = None
 
     @property
     def handlers(self) -> Handlers:
-        """The data plane."""
-        return {INFERENCE: self._service.exchange}
+        """The data plane, and checks of it."""
+        return {INFERENCE: self._service.exchange, CHECK_HEALTH: self._health.check}
 
     async def start(self) -> None:
         """Read prices, open the outbox, begin to deliver. ConfigError names an entry that cannot be meant."""
@@ -78,6 +84,7 @@ class Router:
         parts = self._parts
         if parts is None:
             return
+        await self._health.stop()
         await self._service.drain(DRAIN_SECONDS)
         await parts.adoption.stop()
         await asyncio.gather(parts.settlement.stop(DELIVER_SECONDS), parts.delivery.stop(DELIVER_SECONDS))
@@ -89,11 +96,31 @@ class Router:
             raise unavailable("This router is starting; try again.")
         await self._parts.engine.run(caller)
 
+    async def _run_at(self, deployment: Deployment, caller: Caller) -> None:
+        if self._parts is None:
+            raise unavailable("This router is starting; try again.")
+        alone = Catalog({deployment.group: (deployment,)})
+        await self._parts.engine_over(lambda: alone).run(caller)
+
     def _make_parts(self) -> _Parts:
         runtime = self._runtime
         metrics = OutboxMetrics(runtime.registry)
         outbox = Outbox(runtime.settings.data / "outbox", metrics=metrics, log=runtime.log)
         transport = HttpTransport()
+        mock = MockTransport(lambda: uuid.uuid4().hex, time.time)
+        accounting = Accounting(outbox, CallMetrics(runtime.registry), runtime.log)
+
+        def engine_over(catalog: Callable[[], Catalog]) -> Engine:
+            return Engine(
+                catalog=catalog,
+                wire=OpenAIWire(),
+                transport=transport,
+                mock=mock,
+                accounting=accounting,
+                randomness=random.SystemRandom(),
+                clock=time.monotonic,
+            )
+
         return _Parts(
             outbox=outbox,
             adoption=Adoption(outbox, metrics, runtime.log),
@@ -108,15 +135,8 @@ class Router:
                 log=runtime.log,
             ),
             transport=transport,
-            engine=Engine(
-                catalog=lambda: self._catalog,
-                wire=OpenAIWire(),
-                transport=transport,
-                mock=MockTransport(lambda: uuid.uuid4().hex, time.time),
-                accounting=Accounting(outbox, CallMetrics(runtime.registry), runtime.log),
-                randomness=random.SystemRandom(),
-                clock=time.monotonic,
-            ),
+            engine=engine_over(lambda: self._catalog),
+            engine_over=engine_over,
         )
 
 

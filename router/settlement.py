@@ -124,10 +124,12 @@ class Settlement:
             for sequence, entry in taken:
                 if not entry.epoch:
                     continue  # nothing was held
-                settle = keystore_pb2.Settle(
-                    dispatch_id=entry.dispatch_id, cost_nano_usd=entry.cost_nano_usd, epoch=entry.epoch
-                )
-                self._unacknowledged.append((self._send(link, keystore_pb2.AdmissionFrame(settle=settle)), sequence))
+                frame = keystore_pb2.AdmissionFrame()
+                settle = frame.settle
+                settle.dispatch_id = entry.dispatch_id
+                settle.cost_nano_usd = entry.cost_nano_usd
+                settle.epoch = entry.epoch
+                self._unacknowledged.append((self._send(link, frame), sequence))
             self._taken = taken[-1][0]
             if not self._unacknowledged:
                 self._outbox.ack(CONSUMER, self._taken)

@@ -14,6 +14,7 @@ from services.config import Config
 from services.inprocess import InProcessChannel
 from services.lifecycle import ROLES, Role, Runtime
 from services.process import StartError
+from services.resolve import LookUp, Replicas, fixed, look_up, watch
 from services.rpc import GrpcChannel, GrpcServer
 from services.settings import Settings
 from services.transport import Channel
@@ -40,6 +41,7 @@ class Composition:
         http_host: str,
         http_port: int,
         offers_rpc: bool,
+        look_up: LookUp = look_up,
     ) -> None:
         self._names = [name for name in ROLES if name in roles]
         self._config = config
@@ -52,6 +54,10 @@ class Composition:
         self._begun: list[str] = []
         self._channels: dict[str, list[Channel]] = {}
         self._server: GrpcServer | None = None
+        # Unless this process is one itself. Whoever opens a way to one closes it.
+        self._routers = Replicas(
+            lambda: watch(settings.routers, look_up, log), lambda address: GrpcChannel(address, settings.internal_token)
+        )
 
     @property
     def http_port(self) -> int | None:
@@ -96,17 +102,17 @@ class Composition:
                 await self._within(STOP_SECONDS, f"channel to the {name}", channel.close())
 
     def _build(self) -> None:
-        elsewhere = {
-            "ledger": self._settings.ledger,
-            "keystore": self._settings.keystore,
-            "router": self._settings.routers,
-        }
+        elsewhere = {"ledger": self._settings.ledger, "keystore": self._settings.keystore}
         for name in ROLES:
             if name in self._names:
                 role = self._build_role(name)
                 self._roles[name] = role
-                self._channels[name] = [InProcessChannel(role.handlers, self._log)]
-            elif name in elsewhere:  # nobody calls an edge
+                here = InProcessChannel(role.handlers, self._log)
+                if name == "router":
+                    self._routers = fixed({"here": here})
+                else:
+                    self._channels[name] = [here]
+            elif name in elsewhere:
                 self._channels[name] = [
                     GrpcChannel(address, self._settings.internal_token) for address in elsewhere[name]
                 ]
@@ -119,6 +125,7 @@ class Composition:
             log=self._log.bind(role=name),
             registry=self._registry,
             channels=dict(self._channels),
+            routers=self._routers,
             http_host=self._http[0],
             http_port=self._http[1],
         )

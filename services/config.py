@@ -1,7 +1,7 @@
 """config.yaml, as LiteLLM's users wrote it: the part that is acted on, typed; the rest accepted and named.
 
-    config = load(path, os.environ)     reads the file
-    config = parse(text, ...)           the same, pure
+    config = load(path, os.environ)     reads the file, and those that it includes
+    config = parse(text, ...)           the same of a text, pure
 
 Public keys keep LiteLLM's words. Costs are Decimals, of the very text in the file. A key that nothing acts on yet is
 no error, for the file must work in LiteLLM's place: `Config.ignored` lists it, to be warned about once at start.
@@ -9,21 +9,29 @@ no error, for the file must work in LiteLLM's place: `Config.ignored` lists it, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from services.model_list import Costs, LitellmParams, ModelEntry, ModelInfo, read_entries, seconds
+from services import known_keys
+from services.ignored import IgnoredKey, ignored_keys
+from services.include import MAX_FILE_BYTES, read_files
+from services.model_list import Costs, EntrySections, LitellmParams, ModelEntry, ModelInfo, read_entries, seconds
 from services.money import MAX_BUDGET_NANO_USD, NANO_USD
+from services.router_settings import Alias, RouterSettings, read_router_settings
 from services.section import Section
 from services.yamltext import ConfigError, Place, read
 
 __all__ = [
+    "MAX_FILE_BYTES",
+    "Alias",
     "Config",
     "ConfigError",
     "Costs",
     "GeneralSettings",
+    "IgnoredKey",
     "LitellmParams",
     "LitellmSettings",
     "ModelEntry",
@@ -34,21 +42,23 @@ __all__ = [
     "parse",
 ]
 
-# Twenty thousand deployments written at length; anything larger is not a configuration.
-MAX_FILE_BYTES = 4 * 1024 * 1024
-
 # LiteLLM waits 6,000 s, in which a provider that hangs keeps a connection, and a caller's money, for 100 minutes. The
 # OpenAI SDKs give up after 600 s, so nobody is there to read a later answer.
 DEFAULT_REQUEST_TIMEOUT_SECONDS = 600.0
 
+# What every system takes as the name of a variable.
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 
 @dataclass(frozen=True, slots=True)
 class LitellmSettings:
-    """`max_budget`: the whole gateway's, in USD; None: no limit. `request_timeout`: of one attempt, in seconds."""
+    """`max_budget`: the whole gateway's, in USD; None: no limit. `request_timeout`: of one attempt, in seconds.
+    `drop_params`: drop what a provider does not know, instead of refusing the call."""
 
     max_budget: Decimal | None = None
     budget_exceeded_status_code: int = 422
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT_SECONDS
+    drop_params: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,56 +70,77 @@ class GeneralSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RouterSettings:
-    """In seconds; each wins over `litellm_settings.request_timeout`."""
-
-    timeout: float | None = None
-    stream_timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
-    """A whole file. `ignored`: keys that nothing acts on, by their paths."""
+    """A whole configuration. `environment_variables`: what the process puts into its environment, secrets among it;
+    they count for everything else in the file already. `ignored`: the keys that nothing acts on."""
 
     model_list: tuple[ModelEntry, ...] = ()
     litellm_settings: LitellmSettings = LitellmSettings()
     general_settings: GeneralSettings = GeneralSettings()
-    router_settings: RouterSettings = RouterSettings()
-    ignored: tuple[str, ...] = ()
+    router_settings: RouterSettings = field(default_factory=RouterSettings)
+    environment_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ignored: tuple[IgnoredKey, ...] = ()
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read a file. ConfigError when it cannot be read or used."""
-    place = Place(str(path))
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(place, f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(place, f"is larger than {MAX_FILE_BYTES} bytes")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(Place(str(path), line), "is not UTF-8") from error
-    return parse(text, name=str(path), environ=environ)
+    """Read a file and what it includes. ConfigError when one cannot be read or used."""
+    variables = dict(environ)
+    return _config(read_files(path, variables), variables)
 
 
 def parse(text: str, *, name: str, environ: Mapping[str, str]) -> Config:
-    """The configuration in a text that errors call `name`. ConfigError names line and key."""
+    """The configuration in a text that errors call `name`; it includes no files. ConfigError names line and key."""
+    variables = dict(environ)
     document = read(text, name)
-    root = Section(document, "", document.root, environ)
-    model_list, ignored = read_entries(root.sections("model_list"))
-    litellm = root.section("litellm_settings")
-    general = root.section("general_settings")
-    router = root.section("router_settings")
-    litellm_settings = _litellm_settings(litellm)
-    general_settings = GeneralSettings(general.secret("master_key"), general.secret("database_url"))
-    router_settings = RouterSettings(seconds(router, "timeout"), seconds(router, "stream_timeout"))
-    for section in (litellm, general, router, root):
-        ignored += section.unread()
-    return Config(model_list, litellm_settings, general_settings, router_settings, tuple(ignored))
+    root = Section(document, "", document.root, variables)
+    if root.names("include"):
+        raise ConfigError(root.place_of("include"), "a text that is no file cannot include one")
+    return _config([root], variables)
+
+
+def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
+    """`variables`: where `files` look theirs up."""
+    exported = _environment_variables(files)
+    # Members look variables up when they are read, so from here on these count.
+    variables |= exported
+    litellm, general, router = (
+        Section.merged([file.section(name) for file in files])
+        for name in (known_keys.LITELLM, known_keys.GENERAL, known_keys.ROUTER)
+    )
+    model_list, entries = read_entries(entry for file in files for entry in file.sections("model_list"))
+    return Config(
+        model_list=model_list,
+        litellm_settings=_litellm_settings(litellm),
+        general_settings=GeneralSettings(general.secret("master_key"), general.secret("database_url")),
+        router_settings=read_router_settings(router, litellm),
+        environment_variables=exported,
+        ignored=ignored_keys(
+            [
+                *_by_path(entries),
+                (known_keys.LITELLM, litellm),
+                (known_keys.GENERAL, general),
+                (known_keys.ROUTER, router),
+                *((known_keys.TOP, file) for file in files),
+            ]
+        ),
+    )
+
+
+def _by_path(entries: Sequence[EntrySections]) -> Iterator[tuple[str, Section]]:
+    for written in entries:
+        yield from zip((known_keys.ENTRY, known_keys.PARAMS, known_keys.INFO), written, strict=True)
+
+
+def _environment_variables(files: Sequence[Section]) -> dict[str, str]:
+    section = Section.merged([file.section("environment_variables") for file in files])
+    for name in section.raw:
+        if not _VARIABLE_NAME.fullmatch(name):
+            raise ConfigError(section.place_of(name), "is no name of a variable: letters, digits and _ make one")
+    values = {name: value for name in section.raw if (value := section.scalar(name)) is not None}
+    for name, value in values.items():
+        if "\0" in value:
+            raise ConfigError(section.place_of(name), "holds a NUL, which no variable can")
+    return values
 
 
 def _litellm_settings(section: Section) -> LitellmSettings:
@@ -121,4 +152,5 @@ def _litellm_settings(section: Section) -> LitellmSettings:
         max_budget=max_budget or None,
         budget_exceeded_status_code=default.budget_exceeded_status_code if status is None else status,
         request_timeout=seconds(section, "request_timeout") or default.request_timeout,
+        drop_params=section.boolean("drop_params") or default.drop_params,
     )

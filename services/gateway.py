@@ -7,8 +7,7 @@ import gc
 import os
 from collections.abc import Callable, Sequence
 
-from structlog.typing import FilteringBoundLogger
-
+from services import startup
 from services.composition import Composition
 from services.config import Config
 from services.migrations import migrate_all
@@ -32,10 +31,15 @@ async def run_roles(
     migrates: bool,
     on_ready: Callable[[Composition], None] = lambda _: None,
 ) -> None:
-    """Until `stopping` is set; also when it is set during the start. StartError when it cannot."""
+    """Until `stopping` is set; also when it is set during the start. StartError when it cannot.
+
+    The configuration's `environment_variables` become this process's, before any role is built.
+    """
+    os.environ.update(config.environment_variables)
     log = create_log(settings.log_level)
     lead_logging_into(log)
-    _warn_of_ignored(config, log)
+    if ignored := startup.without_effect(config, settings):
+        log.warning("without_effect", what=ignored)
     if migrates:
         await migrate_all(settings.database_url, log)
     composition = Composition(
@@ -62,8 +66,3 @@ async def run_roles(
     finally:
         await composition.stop()
         log.info("stopped", roles=roles)
-
-
-def _warn_of_ignored(config: Config, log: FilteringBoundLogger) -> None:
-    if config.ignored:
-        log.warning("config_keys_ignored", keys=config.ignored)

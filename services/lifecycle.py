@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from services.config import Config
+from services.resolve import Replicas, fixed
 from services.settings import Settings
 from services.transport import Channel, Handlers
 
@@ -26,8 +27,10 @@ class Runtime:
     log: FilteringBoundLogger
     # One a process, label `role` where several roles count the same.
     registry: CollectorRegistry
-    # Ways to the other roles, by role; several routers are several channels.
+    # Ways to the ledger and the keystore, by role.
     channels: Mapping[str, Sequence[Channel]]
+    # The routers, as they come and go; only an edge calls them.
+    routers: Replicas = field(default_factory=lambda: fixed({}))
     # Where the edge listens for HTTP; port 0: any.
     http_host: str = "127.0.0.1"
     http_port: int = 4000

@@ -26,7 +26,7 @@ _CREDENTIALS = ("api_key", "extra_headers")
 
 # Members of a Chat Completions body that a deployment may set for callers who do not. `n` is not among them: it
 # multiplies what a call may cost, and a call's hold is sized before a deployment is chosen.
-_BODY_MEMBERS = (
+BODY_MEMBERS = (
     "audio",
     "frequency_penalty",
     "function_call",
@@ -81,6 +81,8 @@ class LitellmParams:
     mock_response: str | None = None
     timeout: float | None = None
     stream_timeout: float | None = None
+    # None: as `litellm_settings` say.
+    drop_params: bool | None = None
     weight: float | None = None
     rpm: int | None = None
     tpm: int | None = None
@@ -113,10 +115,14 @@ class ModelEntry:
     place: Place
 
 
-def read_entries(sections: Iterable[Section]) -> tuple[tuple[ModelEntry, ...], list[str]]:
-    """The entries, and the keys in them that nothing acts on. ConfigError for one that cannot be used."""
+# What an entry is written as: itself, its `litellm_params` and its `model_info`.
+EntrySections = tuple[Section, Section, Section]
+
+
+def read_entries(sections: Iterable[Section]) -> tuple[tuple[ModelEntry, ...], list[EntrySections]]:
+    """The entries, and what they were read from. ConfigError for one that cannot be used."""
     entries: list[ModelEntry] = []
-    ignored: list[str] = []
+    written: list[EntrySections] = []
     first_with: dict[str, Place] = {}
     twins: Counter[str] = Counter()
     for section in sections:
@@ -127,7 +133,9 @@ def read_entries(sections: Iterable[Section]) -> tuple[tuple[ModelEntry, ...], l
         twins[digest] += 1
         deployment_id = info.text("id") or (digest if twins[digest] == 1 else _sha256(f"{digest} {twins[digest]}"))
         if deployment_id in first_with:
-            raise ConfigError(info.place_of("id"), f"is already that of {first_with[deployment_id].key}")
+            first = first_with[deployment_id]
+            where = first.key if first.file == section.place.file else f"{first.key} in {first.file}"
+            raise ConfigError(info.place_of("id"), f"is already that of {where}")
         first_with[deployment_id] = section.place
         entries.append(
             ModelEntry(
@@ -138,8 +146,8 @@ def read_entries(sections: Iterable[Section]) -> tuple[tuple[ModelEntry, ...], l
                 place=section.place,
             )
         )
-        ignored += [*section.unread(), *params.unread(), *info.unread()]
-    return tuple(entries), ignored
+        written.append((section, params, info))
+    return tuple(entries), written
 
 
 def seconds(section: Section, name: str) -> float | None:
@@ -160,12 +168,13 @@ def _params(section: Section) -> LitellmParams:
         mock_response=section.text("mock_response"),
         timeout=seconds(section, "timeout"),
         stream_timeout=seconds(section, "stream_timeout"),
+        drop_params=section.boolean("drop_params"),
         weight=None if weight is None else float(weight),
         rpm=_count(section, "rpm"),
         tpm=_count(section, "tpm"),
         extra_headers=section.texts("extra_headers"),
         extra_body=section.json_mapping("extra_body"),
-        defaults={name: value for name in _BODY_MEMBERS if (value := section.json(name)) is not None},
+        defaults={name: value for name in BODY_MEMBERS if (value := section.json(name)) is not None},
     )
 
 

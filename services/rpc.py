@@ -19,6 +19,7 @@ from gateway.v1 import errors_pb2
 from structlog.typing import FilteringBoundLogger
 
 from services.errors import GatewayError, Reason, internal, unavailable
+from services.grpc_options import CHANNEL_OPTIONS, SERVER_OPTIONS
 from services.link import (
     FEW_CALLS,
     LAZY_SECONDS,
@@ -40,37 +41,6 @@ _OPENED = (("tollhouse-link", "open"),)
 _FRAME_OVERHEAD_BYTES = 4
 # How gRPC says that a stream has ended under a read or a write.
 _STREAM_ENDED = (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError)
-
-# A peer that answers no ping for 5 s is gone; pings flow every 10 s, on idle links too.
-_KEEPALIVE = [
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    # Without it a peer that stands still is noticed after 70 s (measured), not 15.
-    ("grpc.http2.ping_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-]
-_LIMITS = [
-    # Twice the largest batch: what a link refuses never reaches gRPC, whose own refusal would end the stream.
-    ("grpc.max_receive_message_length", 2 * MAX_BATCH_BYTES),
-    ("grpc.max_send_message_length", 2 * MAX_BATCH_BYTES),
-]
-_SERVER_OPTIONS = [
-    *_KEEPALIVE,
-    *_LIMITS,
-    # Without it a second server on a taken port starts, and calls go to either.
-    ("grpc.so_reuseport", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.max_ping_strikes", 0),
-]
-_CHANNEL_OPTIONS = [
-    *_KEEPALIVE,
-    *_LIMITS,
-    # A peer that comes back is found again within a second.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-]
 
 
 class GrpcLink(Generic[Up, Down]):
@@ -222,9 +192,9 @@ class GrpcChannel:
     def __init__(self, address: str, token: str, credentials: grpc.ChannelCredentials | None = None) -> None:
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._channel = (
-            grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
+            grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
             if credentials
-            else grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+            else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         )
 
     async def call(self, method: Unary[Request, Response], request: Request, *, timeout_seconds: float) -> Response:
@@ -237,6 +207,11 @@ class GrpcChannel:
             return await stub(request, metadata=self._metadata, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
             raise from_status(error) from None
+        except (grpc.aio.UsageError, asyncio.CancelledError):
+            # How gRPC says that the channel is closed, before the call or under it; a caller's own end goes on.
+            if _is_cancelling():
+                raise
+            raise unavailable("A part of the gateway has gone away.") from None
 
     async def exchange(self, method: Exchange[Up, Down], *, timeout_seconds: float) -> Link[Up, Down]:
         stub = self._channel.stream_stream(
@@ -307,7 +282,7 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listen; `port` says where. OSError when the address is taken."""
-        server = grpc.aio.server(options=_SERVER_OPTIONS)
+        server = grpc.aio.server(options=SERVER_OPTIONS)
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for method, handler in self._handlers.items():
             _, service, name = method.path.split("/")

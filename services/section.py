@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from services.yamltext import ConfigError, Document, Place, Value
@@ -18,9 +18,11 @@ _VARIABLE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 # A mistaken text longer than this is described, not shown: it could be a key in the wrong place.
 _SHOWN_CHARACTERS = 20
 
+_BOOLEANS = {"true": True, "false": False}
+
 
 class Section:
-    """A mapping of the file. What nobody has asked for can be listed afterwards."""
+    """A mapping of a file, or of several files merged. Variables are looked up when a member is read."""
 
     def __init__(self, document: Document, key: str, value: Value, environ: Mapping[str, str]) -> None:
         """`value`: the mapping at `key`; None counts as empty, anything else is a ConfigError."""
@@ -32,7 +34,18 @@ class Section:
         self._key = key
         self._members = value
         self._environ = environ
-        self._unread = dict.fromkeys(value)
+        # Where each member was written.
+        self._homes = dict.fromkeys(value, document)
+
+    @classmethod
+    def merged(cls, sections: Sequence[Section]) -> Section:
+        """The same mapping of several files, at least one, as one: of a member that is given twice the later wins."""
+        first = sections[0]
+        whole = cls(first._document, first._key, {}, first._environ)
+        for section in sections:
+            whole._members |= section._members
+            whole._homes |= section._homes
+        return whole
 
     @property
     def place(self) -> Place:
@@ -46,15 +59,11 @@ class Section:
 
     def place_of(self, name: str) -> Place:
         """Where a member stands, or would stand."""
-        return self._document.place(f"{self._key}.{name}" if self._key else name)
-
-    def unread(self) -> list[str]:
-        """Full keys of the members that nobody has asked for."""
-        return [self.place_of(name).key for name in self._unread]
+        return self._home(name).place(f"{self._key}.{name}" if self._key else name)
 
     def section(self, name: str) -> Section:
         """A member that is a mapping; empty when absent."""
-        return Section(self._document, self.place_of(name).key, self._take(name), self._environ)
+        return Section(self._home(name), self.place_of(name).key, self._take(name), self._environ)
 
     def sections(self, name: str) -> list[Section]:
         """A member that is a list of mappings; empty when absent."""
@@ -64,7 +73,8 @@ class Section:
         if not isinstance(items, list):
             raise self._expected("a list", name)
         key = self.place_of(name).key
-        return [Section(self._document, f"{key}[{index}]", item, self._environ) for index, item in enumerate(items)]
+        home = self._home(name)
+        return [Section(home, f"{key}[{index}]", item, self._environ) for index, item in enumerate(items)]
 
     def text(self, name: str) -> str | None:
         """A member that is a text; None when absent or empty."""
@@ -100,12 +110,39 @@ class Section:
             raise self._expected("a whole number", name)
         return int(number)
 
+    def boolean(self, name: str) -> bool | None:
+        """A member that is true or false, or a text that says so; None when absent."""
+        value = resolve(self._take(name), self._environ)
+        if isinstance(value, str):
+            value = _BOOLEANS.get(value.lower(), value or None)
+        if value is not None and not isinstance(value, bool):
+            raise self._expected("true or false", name)
+        return value
+
+    def names(self, name: str) -> tuple[str, ...] | None:
+        """A member that is a list of texts, or one text; None when absent.
+
+        Left out are texts that are empty or name a variable which is not set.
+        """
+        value = self._take(name)
+        if value is None:
+            return None
+        items = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, str | None) for item in items):
+            raise self._expected("a text in quotes, or a list of them", name)
+        return tuple(text for item in items if isinstance(text := resolve(item, self._environ), str) and text)
+
+    def scalar(self, name: str) -> str | None:
+        """A member that is a text or a number, as a text; None when absent, or when its variable is not set."""
+        value = resolve(self._take(name), self._environ)
+        if isinstance(value, list | dict):
+            raise ConfigError(self.place_of(name), f"expected a text, found {_described(value)}")
+        return None if value is None else str(value)
+
     def texts(self, name: str) -> dict[str, str]:
         """A member that maps names to texts or numbers. Those whose variable is not set are left out."""
-        resolved = {key: resolve(value, self._environ) for key, value in self.section(name).raw.items()}
-        if any(isinstance(value, list | dict) for value in resolved.values()):
-            raise ConfigError(self.place_of(name), "expected texts, found a list or a mapping")
-        return {key: str(value) for key, value in resolved.items() if value is not None}
+        members = self.section(name)
+        return {key: text for key in members.raw if (text := members.scalar(key)) is not None}
 
     def json(self, name: str) -> object:
         """A member as it goes into a JSON body: numbers written like floats are floats."""
@@ -117,8 +154,11 @@ class Section:
         return {key: members.json(key) for key in members.raw}
 
     def _take(self, name: str) -> Value:
-        self._unread.pop(name, None)
+        """What every reader of a member begins with."""
         return self._members.get(name)
+
+    def _home(self, name: str) -> Document:
+        return self._homes.get(name, self._document)
 
     def _numeric(self, name: str, kind: str, lowest: Decimal | int, highest: Decimal | int) -> Decimal | None:
         value = resolve(self._take(name), self._environ)

@@ -14,11 +14,12 @@ from services.settings import Settings
 from services.telemetry import create_log
 
 
-def serve(roles_text: str, config_file: Path, http_host: str, http_port: int) -> None:
-    """Run some roles until a signal."""
+def serve(roles_text: str, config_file: Path, http_host: str, http_port: int | None) -> None:
+    """Run some roles until a signal. http_port: None: as the environment says."""
     roles = startup.parse_roles(roles_text)
     config, settings = startup.read(config_file)
     startup.demand(roles, settings)
+    http_port = settings.http_port if http_port is None else http_port
     if "edge" in roles:
         startup.check_port(http_host, http_port)
     if any(role != "edge" for role in roles):  # an edge offers no RPC

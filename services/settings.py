@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
+
+# What LiteLLM's users write for yes.
+_TRUE = ("true", "1", "yes", "on")
 
 
 class SettingsError(ValueError):
@@ -24,10 +28,16 @@ class Settings:
 
     # LITELLM_MASTER_KEY: the admin's key. Also `general_settings.master_key`.
     master_key: str = field(default="", repr=False)
-    # DATABASE_URL: PostgreSQL 15 or newer. Empty: `up` runs its own.
+    # DATABASE_URL: PostgreSQL 15 or newer. Also in parts: DATABASE_HOST, DATABASE_PORT, DATABASE_USERNAME (or
+    # DATABASE_USER), DATABASE_PASSWORD, DATABASE_NAME. Empty: `up` runs its own.
     database_url: str = field(default="", repr=False)
-    # REDIS_URL: Valkey or Redis 7 or newer, for the counters. Empty: `up` runs its own.
+    # REDIS_URL: Valkey or Redis 7 or newer, for the counters. Also in parts: REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
+    # REDIS_PASSWORD, REDIS_SSL. Empty: `up` runs its own.
     redis_url: str = field(default="", repr=False)
+    # STORE_MODEL_IN_DB: LiteLLM's wish for models kept in the database. Nothing acts on it yet; the start says so.
+    store_model_in_db: bool = False
+    # PORT: where the edge listens for HTTP unless the command line says otherwise; 0: any.
+    http_port: int = 4000
     # TOLLHOUSE_INTERNAL_TOKEN: what every gRPC call between services presents.
     internal_token: str = field(default="", repr=False)
     # TOLLHOUSE_PEPPER: the key of the HMAC under which virtual keys are stored. Changing it invalidates them all.
@@ -55,7 +65,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
 
     def address(name: str, text: str) -> str:
         host, _, port = text.rpartition(":")
-        if not (host and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 1 << 16):
+        if not (host and _is_port(port)):
             raise SettingsError(f"{name}: {text!r} is not host:port")
         return text
 
@@ -80,8 +90,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"TOLLHOUSE_LOG_LEVEL: {level!r} is not debug, info, warning or error")
     return Settings(
         master_key=environ.get("LITELLM_MASTER_KEY", ""),
-        database_url=environ.get("DATABASE_URL", ""),
-        redis_url=environ.get("REDIS_URL", ""),
+        database_url=environ.get("DATABASE_URL") or _database_url(environ),
+        redis_url=environ.get("REDIS_URL") or _redis_url(environ),
+        store_model_in_db=environ.get("STORE_MODEL_IN_DB", "").lower() in _TRUE,
+        http_port=_port("PORT", environ.get("PORT") or str(default.http_port)),
         internal_token=environ.get("TOLLHOUSE_INTERNAL_TOKEN", ""),
         pepper=environ.get("TOLLHOUSE_PEPPER", ""),
         data=Path(environ.get("TOLLHOUSE_DATA") or default.data),
@@ -93,3 +105,49 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         max_body_bytes=int(number("TOLLHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1 << 30)),
         log_level=level,
     )
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 1 << 16
+
+
+def _port(name: str, text: str) -> int:
+    if not _is_port(text):
+        raise SettingsError(f"{name}: {text!r} is not a port")
+    return int(text)
+
+
+def _database_url(environ: Mapping[str, str]) -> str:
+    """The URL of the database that is named in parts; empty without a host."""
+    host = environ.get("DATABASE_HOST", "")
+    if not host:
+        return ""
+    user = environ.get("DATABASE_USERNAME") or environ.get("DATABASE_USER", "")
+    database = environ.get("DATABASE_NAME", "")
+    for name, value in (("DATABASE_USERNAME", user), ("DATABASE_NAME", database)):
+        if not value:
+            raise SettingsError(f"{name} is not set, but DATABASE_HOST is; or set DATABASE_URL")
+    port = environ.get("DATABASE_PORT", "")
+    address = _host(host) + (f":{_port('DATABASE_PORT', port)}" if port else "")
+    return f"postgresql://{_login(user, environ.get('DATABASE_PASSWORD', ''))}{address}/{quote(database, safe='')}"
+
+
+def _redis_url(environ: Mapping[str, str]) -> str:
+    """The URL of the Redis that is named in parts; empty without a host."""
+    host = environ.get("REDIS_HOST", "")
+    if not host:
+        return ""
+    scheme = "rediss" if environ.get("REDIS_SSL", "").lower() in _TRUE else "redis"
+    login = _login(environ.get("REDIS_USERNAME", ""), environ.get("REDIS_PASSWORD", ""))
+    return f"{scheme}://{login}{_host(host)}:{_port('REDIS_PORT', environ.get('REDIS_PORT') or '6379')}"
+
+
+def _login(user: str, password: str) -> str:
+    """Percent-encoded, for a password may hold what ends a part of a URL."""
+    secret = f":{quote(password, safe='')}" if password else ""
+    return f"{quote(user, safe='')}{secret}@" if user or secret else ""
+
+
+def _host(host: str) -> str:
+    """An IPv6 address goes into brackets; a port after a name, as LiteLLM's users write it, stays."""
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else quote(host, safe=":[]")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from services import config, settings
+from services import config, ignored, settings
 from services.config import Config
 from services.process import StartError
 from services.settings import Settings, SettingsError
@@ -25,18 +26,46 @@ NEEDS: Mapping[str, Sequence[tuple[str, str]]] = {
 }
 
 
-def read(config_file: Path | None, environ: Mapping[str, str] = os.environ) -> tuple[Config, Settings]:
-    """The configuration (empty without a file) and the settings. ConfigError or SettingsError.
+@dataclass(frozen=True, slots=True)
+class QuickModel:
+    """One model in place of a file: what `model` and `api_base` of an entry of `model_list` would say."""
 
-    `general_settings` wins over the environment where both name the master key or the database, as it does in LiteLLM.
+    model: str
+    api_base: str | None = None
+
+
+def read(source: Path | QuickModel | None, environ: Mapping[str, str] = os.environ) -> tuple[Config, Settings]:
+    """The configuration (empty without a source) and the settings. ConfigError or SettingsError.
+
+    `environment_variables` and `general_settings` win over the environment where both name the same, as in LiteLLM.
     """
-    given = Config() if config_file is None else config.load(config_file, environ)
-    general, own = given.general_settings, settings.from_environment(environ)
-    return given, replace(
-        own,
-        master_key=general.master_key or own.master_key,
-        database_url=general.database_url or own.database_url,
-    )
+    given = _configuration(source, environ)
+    general = {
+        "LITELLM_MASTER_KEY": given.general_settings.master_key,
+        "DATABASE_URL": given.general_settings.database_url,
+    }
+    named = {name: value for name, value in general.items() if value}
+    return given, settings.from_environment({**environ, **given.environment_variables, **named})
+
+
+def _configuration(source: Path | QuickModel | None, environ: Mapping[str, str]) -> Config:
+    if source is None:
+        return Config()
+    if isinstance(source, Path):
+        return config.load(source, environ)
+    entry = {"model_name": source.model, "litellm_params": {"model": source.model, "api_base": source.api_base}}
+    # JSON is YAML, where it does not write a character as two halves.
+    return config.parse(json.dumps({"model_list": [entry]}, ensure_ascii=False), name="--model", environ=environ)
+
+
+def without_effect(given: Config, own: Settings) -> list[str]:
+    """What was asked for and nothing acts on, a line each; of a usable configuration, no error."""
+    lines = ignored.unknown(given.ignored)
+    if keys := ignored.not_acted_on(given.ignored):
+        lines.append(f"not acted on yet: {', '.join(keys)}")
+    if own.store_model_in_db:
+        lines.append("STORE_MODEL_IN_DB is not acted on yet: models are those of the configuration")
+    return lines
 
 
 def parse_roles(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from services.embedded.servers import EmbeddedServers
 from services.process import StartError, run, stop_signal
 from services.secret import SecretFolder, new_master_key, random_secret
 from services.settings import Settings
+from services.startup import QuickModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,32 @@ class MasterKey:
     shell: str
 
 
-def up(config_file: Path | None, http_host: str, http_port: int, data: Path | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line. source: a file, or one model; None: no models. http_port, data, log_level: None: as the
+    environment says."""
+
+    source: Path | QuickModel | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int | None = None
+    data: Path | None = None
+    log_level: str | None = None
+
+
+def up(options: Options) -> None:
     """Start everything and run until a signal. One of the errors of the parts says why it cannot start."""
-    config, settings = startup.read(config_file)
-    startup.check_port(http_host, http_port)
+    config, settings = startup.read(options.source)
+    settings = replace(
+        settings,
+        data=options.data or settings.data,
+        http_port=settings.http_port if options.http_port is None else options.http_port,
+        log_level=options.log_level or settings.log_level,
+    )
+    startup.check_port(options.http_host, settings.http_port)
     embeds = not (settings.database_url and settings.redis_url)
     account = server_account() if embeds else Account()
-    wished = data or settings.data
+    wished = settings.data
+    config_file = options.source if isinstance(options.source, Path) else None
     try:
         folder = make_data_folder(wished, account)
         settings, master_key = with_secrets(replace(settings, data=folder), config_file, config)
@@ -45,7 +65,7 @@ def up(config_file: Path | None, http_host: str, http_port: int, data: Path | No
         raise StartError(f"cannot use the data folder: {error}") from error
     if folder != wished.absolute():
         print(f"Data goes to {folder}: the account that runs PostgreSQL cannot reach {wished.absolute()}.")
-    run(_up(config, settings, account, master_key, http_host, http_port))
+    run(_up(config, settings, account, master_key, options.http_host))
 
 
 def with_secrets(settings: Settings, config_file: Path | None, config: Config) -> tuple[Settings, MasterKey]:
@@ -70,9 +90,7 @@ def with_secrets(settings: Settings, config_file: Path | None, config: Config) -
     )
 
 
-async def _up(
-    config: Config, settings: Settings, account: Account, master_key: MasterKey, http_host: str, http_port: int
-) -> None:
+async def _up(config: Config, settings: Settings, account: Account, master_key: MasterKey, http_host: str) -> None:
     stopping = stop_signal()
     servers = EmbeddedServers(settings, account, os.environ.get("TOLLHOUSE_PG_BIN", ""))
     try:
@@ -91,7 +109,7 @@ async def _up(
                 settings,
                 stopping,
                 http_host=http_host,
-                http_port=http_port,
+                http_port=settings.http_port,
                 offers_rpc=False,
                 migrates=True,
                 on_ready=lambda composition: print(

@@ -18,7 +18,9 @@ from services.embedded.postgres import EmbeddedPostgres
 from services.embedded.valkey import EmbeddedValkey
 
 # Fixtures that live beside what they drive; each file is a plugin.
-pytest_plugins = [name for name in ("tests.stack", "tests.fake_provider") if importlib.util.find_spec(name)]
+pytest_plugins = [
+    name for name in ("tests.stack", "tests.fake_provider", "tests.edge_scene") if importlib.util.find_spec(name)
+]
 
 _numbers = itertools.count(1)
 

@@ -130,3 +130,12 @@ def convert(body: dict[str, Any], into: type[Any]) -> Any:
         return msgspec.convert(body, into, strict=True)
     except msgspec.ValidationError as error:
         raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"The request body is not valid: {error}.") from None
+
+
+def limit_of(query: dict[str, str], default: int, most: int) -> int:
+    """The query's `limit`, from 1 to `most`."""
+    text = query.get("limit") or str(default)
+    # As long as the most: of longer texts not even the number is to be made.
+    if not (text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"limit must be between 1 and {most}.", param="limit")
+    return int(text)

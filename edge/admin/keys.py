@@ -14,7 +14,7 @@ from edge.admin.endpoint import Access, AdminRequest, AdminRoute, convert
 from edge.admin.times import duration_seconds, iso
 from services.errors import GatewayError, Reason
 from services.methods import CREATE_KEY, DELETE_KEYS, GET_KEY, SET_KEY_BLOCKED
-from services.money import nano_from_usd, usd_from_nano
+from services.money import MAX_BUDGET_NANO_USD, nano_from_usd, usd_from_nano, usd_text
 from services.transport import Channel
 
 # An admin waits longer than a call: the keystore may be catching up with PostgreSQL.
@@ -86,7 +86,7 @@ class KeyAdmin:
             ),
             timeout_seconds=TIMEOUT_SECONDS,
         )
-        return {**_row(answer.key), "key": answer.secret, "token_id": answer.key.token, "duration": None}
+        return {**key_row(answer.key), "key": answer.secret, "token_id": answer.key.token, "duration": None}
 
     async def info(self, request: AdminRequest) -> object:
         """One key; without `key` the caller's own, which is also the only one that a virtual key may see."""
@@ -102,7 +102,7 @@ class KeyAdmin:
             raise GatewayError(
                 Reason.ERROR_REASON_PERMISSION_DENIED, "Authentication Error, a key may see only itself.", param="key"
             )
-        return {"key": name, "info": _row(key)}
+        return {"key": name, "info": key_row(key)}
 
     async def block(self, request: AdminRequest) -> object:
         """Refuse a key from its next call on."""
@@ -133,7 +133,7 @@ class KeyAdmin:
             keystore_pb2.SetKeyBlockedRequest(name=asked.key, blocked=blocked),
             timeout_seconds=TIMEOUT_SECONDS,
         )
-        return _row(answer.key)
+        return key_row(answer.key)
 
     async def _get(self, name: str) -> keystore_pb2.Key:
         answer = await self._keystore.call(
@@ -163,16 +163,16 @@ def _budget(usd: object) -> int:
         nano_usd = nano_from_usd(Decimal(repr(usd)))
     except (ValueError, ArithmeticError):
         nano_usd = -1
-    if nano_usd < 0:
+    if not 0 <= nano_usd <= MAX_BUDGET_NANO_USD:
         raise GatewayError(
             Reason.ERROR_REASON_INVALID_REQUEST,
-            "max_budget must be an amount of US dollars, 0 or more.",
+            f"max_budget must be an amount of US dollars, from 0 to {usd_text(MAX_BUDGET_NANO_USD)}.",
             param="max_budget",
         )
     return nano_usd
 
 
-def _row(key: keystore_pb2.Key) -> dict[str, object]:
+def key_row(key: keystore_pb2.Key) -> dict[str, object]:
     """A key as LiteLLM shows it."""
     has_budget = key.HasField("max_budget_nano_usd")
     return {

@@ -1,11 +1,10 @@
-"""What a caller may ask for, and whether the gateway is up."""
+"""What a caller may ask for: LiteLLM's /models onto the catalog and the keystore."""
 
 from __future__ import annotations
 
 from gateway.v1 import common_pb2, keystore_pb2
 
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
-from edge.admission import AdmissionClient
 from edge.exchange import Routers
 from services.errors import GatewayError, Reason
 from services.methods import GET_KEY
@@ -17,11 +16,10 @@ CREATED = 1677610602
 
 
 class ModelAdmin:
-    """The handlers of /models and /health/*."""
+    """The handlers of /models."""
 
-    def __init__(self, keystore: Channel, admission: AdmissionClient, routers: Routers) -> None:
+    def __init__(self, keystore: Channel, routers: Routers) -> None:
         self._keystore = keystore
-        self._admission = admission
         self._routers = routers
 
     def routes(self) -> list[AdminRoute]:
@@ -29,33 +27,29 @@ class ModelAdmin:
         return [
             AdminRoute("GET", "/v1/models", Access.ANY_KEY, self.list),
             AdminRoute("GET", "/models", Access.ANY_KEY, self.list),
-            AdminRoute("GET", "/health/liveliness", Access.PUBLIC, self.alive),
-            AdminRoute("GET", "/health/liveness", Access.PUBLIC, self.alive),
-            AdminRoute("GET", "/health/readiness", Access.PUBLIC, self.ready),
+            # Names may have slashes in them.
+            AdminRoute("GET", "/v1/models/{model:path}", Access.ANY_KEY, self.one),
+            AdminRoute("GET", "/models/{model:path}", Access.ANY_KEY, self.one),
         ]
 
     async def list(self, request: AdminRequest) -> object:
         """The model groups that this key may call."""
+        return {"data": [_row(model) for model in (await self._models(request)).values()], "object": "list"}
+
+    async def one(self, request: AdminRequest) -> object:
+        """One of them; 404 for all others, whether they exist or not."""
+        name = request.path["model"]
+        model = (await self._models(request)).get(name)
+        if model is None:
+            return AdminAnswer(404, {"detail": f"The model `{name}` does not exist or is not accessible"})
+        return _row(model)
+
+    async def _models(self, request: AdminRequest) -> dict[str, common_pb2.CatalogModel]:
         assert request.credential is not None
         models = self._routers.models
-        if not request.credential.master:
-            models = _allowed(models, await self._key(request.credential.digest))
-        return {"data": [_row(model) for model in models.values()], "object": "list"}
-
-    async def alive(self, request: AdminRequest) -> object:
-        """This process answers."""
-        return "I'm alive!"
-
-    async def ready(self, request: AdminRequest) -> object:
-        """A call would find a keystore and a router."""
-        keystore, router = self._admission.connected, self._routers.connected
-        body = {
-            "status": "healthy" if keystore and router else "unhealthy",
-            "db": "connected" if keystore else "Not connected",
-            "keystore": "connected" if keystore else "not connected",
-            "router": "connected" if router else "not connected",
-        }
-        return body if keystore and router else AdminAnswer(503, body)
+        if request.credential.master:
+            return models
+        return _allowed(models, await self._key(request.credential.digest))
 
     async def _key(self, digest: bytes) -> keystore_pb2.Key:
         named = keystore_pb2.GetKeyRequest(name=digest.hex())

@@ -1,18 +1,19 @@
-"""Spend: LiteLLM's /spend/* and /global/spend paths onto the ledger."""
+"""Spend, call by call and in all: /spend/logs and /global/spend onto the ledger."""
 
 from __future__ import annotations
 
 from gateway.v1 import keystore_pb2, ledger_pb2
 
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute
+from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of
 from edge.admin.times import date_range_ms, iso
-from services.errors import GatewayError, Reason
+from services.errors import Reason
 from services.ids import millis_of, to_text
 from services.methods import GET_GATEWAY_BUDGET, GET_KEY, LIST_ENTRIES, QUERY_SPEND
 from services.money import usd_from_nano
 from services.transport import Channel
 
 TIMEOUT_SECONDS = 10.0
+DEFAULT_ROWS = 100
 MAX_ROWS = 1000
 
 _STATUS = {
@@ -24,7 +25,7 @@ _STATUS = {
 
 
 class SpendAdmin:
-    """The handlers of /spend/* and /global/spend."""
+    """The handlers."""
 
     def __init__(self, ledger: Channel, keystore: Channel) -> None:
         self._ledger = ledger
@@ -53,7 +54,7 @@ class SpendAdmin:
                 request_id=query.get("request_id", ""),
                 start_ms=start_ms,
                 end_ms=end_ms,
-                page_size=_limit(query.get("limit", "100")),
+                page_size=limit_of(query, DEFAULT_ROWS, MAX_ROWS),
             ),
             timeout_seconds=TIMEOUT_SECONDS,
         )
@@ -71,18 +72,10 @@ class SpendAdmin:
             GET_GATEWAY_BUDGET, keystore_pb2.GetGatewayBudgetRequest(), timeout_seconds=TIMEOUT_SECONDS
         )
         return {
-            "spend": usd_from_nano(spent.cost_nano_usd),
+            "spend": usd_from_nano(spent.rows[0].cost_nano_usd),
             # LiteLLM says 0.0 where there is no budget.
             "max_budget": usd_from_nano(budget.max_budget_nano_usd),
         }
-
-
-def _limit(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= MAX_ROWS:
-        raise GatewayError(
-            Reason.ERROR_REASON_INVALID_REQUEST, f"limit must be between 1 and {MAX_ROWS}.", param="limit"
-        )
-    return int(text)
 
 
 def _row(entry: ledger_pb2.Entry) -> dict[str, object]:

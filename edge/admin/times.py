@@ -14,6 +14,15 @@ _DURATION = re.compile(r"(\d{1,9})(s|m|h|d|w|mo)")
 # Beyond this a duration is no duration; it also keeps every sum below the year 9999.
 MAX_DURATION_SECONDS = 100 * 366 * 86400
 
+# A day alone, or with the time that LiteLLM's own pages send after it, which the day's sums have no use for.
+_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?", re.ASCII)
+_FIRST_YEAR = 1970
+# The day after the last must still be one.
+_LAST_YEAR = 9998
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+
 
 def duration_seconds(text: str, now: datetime) -> int:
     """`30s`, `30m`, `30h`, `30d`, `2w`, `1mo` in seconds from `now`; a month ends on the same day, or its last."""
@@ -45,19 +54,25 @@ def date_range_ms(start: str | None, end: str | None) -> tuple[int, int]:
 
 
 def iso(millis: int) -> str | None:
-    """Milliseconds since the epoch as ISO 8601 in UTC; None for 0."""
+    """Milliseconds since the epoch as ISO 8601 in UTC; None for 0. What lies beyond the year 9999 is its end."""
     if not millis:
         return None
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)).isoformat()
+    return (_EPOCH + timedelta(milliseconds=min(millis, _LAST_MS))).isoformat()
 
 
 def _day(text: str, param: str) -> datetime:
+    match = _DATE.fullmatch(text.strip())
     try:
-        return datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=UTC)
+        day = datetime.strptime(match.group(1), "%Y-%m-%d").replace(tzinfo=UTC) if match else None
     except ValueError:
+        day = None
+    if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise GatewayError(
-            Reason.ERROR_REASON_INVALID_REQUEST, f"{param} must be a date, YYYY-MM-DD.", param=param
-        ) from None
+            Reason.ERROR_REASON_INVALID_REQUEST,
+            f"{param} must be a date, YYYY-MM-DD, from {_FIRST_YEAR} to {_LAST_YEAR}.",
+            param=param,
+        )
+    return day
 
 
 def _ms(moment: datetime | None) -> int:

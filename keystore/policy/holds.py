@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from services.money import MAX_BUDGET_NANO_USD, MTOK
 
@@ -17,8 +17,7 @@ SMALLEST_OUTPUT_TOKENS = 16
 _MORE_THAN_ANY_BUDGET = MAX_BUDGET_NANO_USD + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(msgspec.Struct, frozen=True, gc=False):
     """The dearest rates of a model group. Rates are nano-USD per million tokens; max_output_tokens 0: unknown.
 
     All zero for a group of which nothing is known: nothing is held for it.
@@ -30,12 +29,14 @@ class Prices:
     max_output_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(msgspec.Struct, frozen=True, gc=False):
     """Bounds of a call's cost in nano-USD, and what is needed to turn a partial hold into a limit."""
 
     full_nano_usd: int
     smallest_nano_usd: int
+    # What it was sized for: output tokens of each choice, and choices.
+    output_tokens: int
+    choices: int
     # What the call costs before the first token of output, in nano-USD times MTOK.
     _base: int
     # What one token more of every answer costs, in the same unit.
@@ -52,9 +53,11 @@ def size(prices: Prices, *, input_tokens_bound: int, output_tokens_limit: int, c
     """The size of a call of at most so much input, so many output tokens a choice (0: not stated), and choices."""
     output_tokens = output_tokens_limit or prices.max_output_tokens or DEFAULT_OUTPUT_TOKENS
     base = input_tokens_bound * prices.input_nano_usd_per_mtok + prices.request_nano_usd * MTOK
-    step = max(1, choices) * prices.output_nano_usd_per_mtok
+    choices = max(1, choices)
+    step = choices * prices.output_nano_usd_per_mtok
 
     def bound(tokens: int) -> int:
         return min(-(-(base + tokens * step) // MTOK), _MORE_THAN_ANY_BUDGET)
 
-    return Size(bound(output_tokens), bound(min(output_tokens, SMALLEST_OUTPUT_TOKENS)), base, step)
+    smallest = bound(min(output_tokens, SMALLEST_OUTPUT_TOKENS))
+    return Size(bound(output_tokens), smallest, output_tokens, choices, base, step)

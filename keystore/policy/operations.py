@@ -7,19 +7,18 @@ each other. A scope is a text that names whose money is counted: `key:<key_id>` 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True, gc=False):
     """One scope, and how much may be spent in it."""
 
     scope: str
     cap_nano_usd: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(msgspec.Struct, frozen=True, gc=False):
     """Hold money for a dispatch on every one of the budgets, or on none.
 
     What is held is `full`, or what all budgets have left if that is less, but never less than `smallest`. A dispatch
@@ -32,31 +31,27 @@ class Admit:
     budgets: tuple[Budget, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(msgspec.Struct, frozen=True, gc=False):
     """Remove the dispatch's hold and add its cost to what was spent, wherever it was held."""
 
     dispatch_id: bytes
     cost_nano_usd: int
 
 
-@dataclass(frozen=True, slots=True)
-class Renew:
+class Renew(msgspec.Struct, frozen=True, gc=False):
     """Let the dispatch's hold live for one lease more. An expired hold stays expired: its money may be held again."""
 
     dispatch_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Seed:
+class Seed(msgspec.Struct, frozen=True, gc=False):
     """Say what was spent in a scope of which nothing is known; changes nothing when something is."""
 
     scope: str
     spent_nano_usd: int
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(msgspec.Struct, frozen=True, gc=False):
     """What is spent and held in a scope."""
 
     scope: str
@@ -65,15 +60,13 @@ class Read:
 Operation = Admit | Settle | Renew | Seed | Read
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """The money is held."""
 
     nano_usd: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exceeded:
+class Exceeded(msgspec.Struct, frozen=True, gc=False):
     """The first budget that has too little left."""
 
     budget: Budget
@@ -81,8 +74,7 @@ class Exceeded:
     held_nano_usd: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True, gc=False):
     """Nothing is known of what was spent in this scope; that is never 0."""
 
     scope: str
@@ -96,8 +88,7 @@ class Settled(enum.Enum):
     DUPLICATE = "duplicate"  # nothing under this id: settled before, ignored
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(msgspec.Struct, frozen=True, gc=False):
     """Of one scope."""
 
     spent_nano_usd: int

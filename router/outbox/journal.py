@@ -96,7 +96,10 @@ class Journal:
         """Note that a provider request begins. See `Outbox.opened`."""
         dispatch_id = entry.dispatch_id
         self._refuse_when_full(dispatch_id)
-        sequence = self._add(router_pb2.OutboxRecord(opened=entry), dispatch_id, None)
+        # Copied into the record: by the constructor it costs twice as much.
+        record = router_pb2.OutboxRecord()
+        record.opened.CopyFrom(entry)
+        sequence = self._add(record, dispatch_id, None)
         self._open.add(dispatch_id)
         return sequence
 
@@ -104,7 +107,9 @@ class Journal:
         """Note that a dispatch has ended. See `Outbox.append`."""
         dispatch_id = entry.dispatch_id
         self._refuse_when_full(dispatch_id)
-        sequence = self._add(router_pb2.OutboxRecord(entry=entry), dispatch_id, entry)
+        record = router_pb2.OutboxRecord()
+        record.entry.CopyFrom(entry)
+        sequence = self._add(record, dispatch_id, entry)
         self._open.discard(dispatch_id)
         return sequence
 

@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A host that speaks OpenAI's language.
+    """A host, and how it is reached.
 
     api_base: where it is; empty: every deployment must say. key_variable, base_variables: environment variables that
     stand in for `api_key` and `api_base`; of several the first that is set. priced_as: its name in the bundled price
-    table; empty: a server of one's own, which has no list price.
+    table; empty: a server of one's own, which has no list price. wire: the language it speaks, of `router.wire.WIRES`.
     """
 
     name: str
@@ -22,9 +22,11 @@ class Provider:
     base_variables: tuple[str, ...]
     api_base: str = ""
     priced_as: str = ""
+    wire: str = "openai"
 
 
 _OPENAI_BASES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
+_ANTHROPIC_BASES = ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL")
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
@@ -34,6 +36,14 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             Provider("custom_openai", "OPENAI_API_KEY", _OPENAI_BASES),
             Provider("openai_like", "OPENAI_LIKE_API_KEY", ("OPENAI_LIKE_API_BASE",)),
             Provider("hosted_vllm", "HOSTED_VLLM_API_KEY", ("HOSTED_VLLM_API_BASE",)),
+            Provider(
+                "anthropic",
+                "ANTHROPIC_API_KEY",
+                _ANTHROPIC_BASES,
+                "https://api.anthropic.com",
+                "anthropic",
+                wire="anthropic",
+            ),
         )
     }
 )
@@ -42,7 +52,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 # the file works; any other name is a mistake.
 NOT_SERVED_YET = frozenset(
     """
-    a2a a2a_agent abliteration ai21 ai21_chat aihubmix aiml aiohttp_openai amazon_nova anthropic anthropic_text
+    a2a a2a_agent abliteration ai21 ai21_chat aihubmix aiml aiohttp_openai amazon_nova anthropic_text
     apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech azure_text baseten bedrock
     bedrock_mantle black_forest_labs bytez cerebras charity_engine chatgpt chutes clarifai cloudflare codestral
     cognition cohere cohere_chat cometapi compactifai cortecs crusoe cursor custom darkbloom dashscope databricks

@@ -1,1 +1,21 @@
 """The wires: the JSON languages that providers speak. Pure: bytes in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from router.wire.anthropic import AnthropicWire
+from router.wire.base import Wire
+from router.wire.openai import OpenAIWire
+
+# Seconds since 1970.
+Clock = Callable[[], float]
+
+# How to make each wire, by the name that providers and deployments give it.
+WIRES: Mapping[str, Callable[[Clock], Wire]] = MappingProxyType(
+    {
+        "openai": lambda clock: OpenAIWire(),
+        "anthropic": AnthropicWire,
+    }
+)

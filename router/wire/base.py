@@ -7,17 +7,16 @@ whatever bytes it is given it answers with a value or a GatewayError.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
 from services.errors import GatewayError, Reason
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     """What a provider is asked.
 
     headers carry the credential, so they stay out of the repr. show_usage: the caller of a stream asked for the usage
@@ -26,17 +25,20 @@ class HttpRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     show_usage: bool = False
 
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method}, {self.url!r})"
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A whole answer, in the caller's language.
 
     usage: as the provider reports it; None when it does not. content_bytes: how much text was generated, for an
-    estimate when there is no usage. finish_reason: of the first choice; empty when none was given.
+    estimate; not always counted when the usage is reported. finish_reason: of the first choice; empty when none was
+    given.
     """
 
     body: bytes
@@ -45,8 +47,7 @@ class Answer:
     finish_reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StreamStep:
+class StreamStep(msgspec.Struct, frozen=True, gc=False):
     """What some bytes of a stream came to.
 
     out: whole events in the caller's language, possibly none. has_content: the provider has begun to answer, now or
@@ -60,8 +61,7 @@ class StreamStep:
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
+class StreamEnd(msgspec.Struct, frozen=True, gc=False):
     """What a whole stream came to.
 
     out: events that were still in hand. last: the terminator, to be sent once the call is accounted for. error: set

@@ -35,6 +35,21 @@ class Splitter:
         self._after_cr = False
         self._at_start = True
 
+    def is_plain(self, data: bytes) -> bool:
+        """Whether `data` is whole events as `feed` would give them, nothing before it and nothing left over.
+
+        So come nearly all reads of a stream, and they need not be fed, cut and joined.
+        """
+        return (
+            not self._parts
+            and not self._at_start
+            and not self._after_cr
+            and data.endswith(b"\n\n")
+            and not data.startswith(b"\n")
+            and b"\r" not in data
+            and b"\n\n\n" not in data
+        )
+
     def feed(self, data: bytes) -> list[bytes]:
         """Events that are whole now. Raises EventTooLarge."""
         if self._after_cr or b"\r" in data:

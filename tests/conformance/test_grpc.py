@@ -157,3 +157,36 @@ async def test_a_peer_that_stands_still_ends_the_link_as_unavailable(
     os.kill(process.pid, signal.SIGSTOP)
     closed = await _end_of(link, timeout_seconds=45)
     assert closed.as_error().reason == Reason.ERROR_REASON_UNAVAILABLE
+
+
+async def test_a_call_whose_channel_is_closed_under_it_is_unavailable(start: Start) -> None:
+    """Else it would look like the caller's own cancellation, and end the caller's task."""
+    began = asyncio.Event()
+
+    async def hang(_: Any) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    server = await start({SUM_SPEND: hang})
+    channel = GrpcChannel(f"127.0.0.1:{server.port}", "right")
+    calling = asyncio.create_task(channel.call(SUM_SPEND, SUM_SPEND.request(), timeout_seconds=10))
+    await asyncio.wait_for(began.wait(), 5)
+    await channel.close()
+    for call in (calling, channel.call(SUM_SPEND, SUM_SPEND.request(), timeout_seconds=10)):
+        with pytest.raises(GatewayError) as caught:
+            await call
+        assert caught.value.reason == Reason.ERROR_REASON_UNAVAILABLE
+
+
+async def test_a_caller_that_is_cancelled_stays_so(start: Start) -> None:
+    async def hang(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    server = await start({SUM_SPEND: hang})
+    channel = GrpcChannel(f"127.0.0.1:{server.port}", "right")
+    calling = asyncio.create_task(channel.call(SUM_SPEND, SUM_SPEND.request(), timeout_seconds=10))
+    await asyncio.sleep(0.05)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await channel.close()

@@ -4,102 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import structlog
-from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2, router_pb2
-from prometheus_client import CollectorRegistry
+from gateway.v1 import ledger_pb2, router_pb2
 
-from edge.main import Edge, build
 from router.call import Caller
-from router.live import LiveHolds
-from router.service import InferenceService
-from services.config import Config
 from services.errors import GatewayError, Reason
-from services.inprocess import InProcessChannel
-from services.lifecycle import Runtime
-from services.methods import ADMISSION, GET_GATEWAY_BUDGET, GET_KEY, INFERENCE, LIST_ENTRIES, QUERY_SPEND
-from services.settings import Settings
+from tests.edge_scene import Scene
 
-LOG = structlog.get_logger()
-MASTER = {"Authorization": "Bearer sk-master"}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 EVENT = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
-
-
-@dataclass
-class Scene:
-    """The edge, what its neighbours were told, and what they are to say."""
-
-    edge: Edge
-    run: Callable[[Caller], Awaitable[None]] | None = None
-    refusal: GatewayError | None = None
-    admits: list[keystore_pb2.Admit] = field(default_factory=list)
-    settles: list[keystore_pb2.Settle] = field(default_factory=list)
-
-    def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.edge.http_port}", headers=MASTER, timeout=10)
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    made: Scene
-
-    async def admission(link) -> None:
-        while True:
-            for frame in await link.receive():
-                if frame.HasField("settle"):
-                    made.settles.append(frame.settle)
-                    continue
-                made.admits.append(frame.admit)
-                reply = keystore_pb2.AdmissionReplyFrame(sequence=frame.sequence)
-                if made.refusal is not None:
-                    reply.refused.CopyFrom(made.refusal.to_proto())
-                else:
-                    reply.admitted.principal.key_id = "k"
-                    reply.admitted.hold.epoch = "e"
-                link.send(reply)
-
-    async def run(caller: Caller) -> None:
-        assert made.run is not None
-        await made.run(caller)
-
-    async def get_key(request: keystore_pb2.GetKeyRequest) -> keystore_pb2.GetKeyResponse:
-        raise GatewayError(Reason.ERROR_REASON_NOT_FOUND, "Key not found in database", param="key")
-
-    async def budget(request: keystore_pb2.GetGatewayBudgetRequest) -> keystore_pb2.GetGatewayBudgetResponse:
-        return keystore_pb2.GetGatewayBudgetResponse()
-
-    async def query(request: ledger_pb2.QuerySpendRequest) -> ledger_pb2.QuerySpendResponse:
-        return ledger_pb2.QuerySpendResponse(cost_nano_usd=1_500_000_000)
-
-    async def entries(request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
-        return ledger_pb2.ListEntriesResponse()
-
-    catalog = common_pb2.Catalog(models=[common_pb2.CatalogModel(name="m", max_output_tokens=5)])
-    service = InferenceService(run, lambda: catalog, LiveHolds(), LOG)
-    keystore = InProcessChannel({ADMISSION: admission, GET_KEY: get_key, GET_GATEWAY_BUDGET: budget}, LOG)
-    ledger = InProcessChannel({QUERY_SPEND: query, LIST_ENTRIES: entries}, LOG)
-    router = InProcessChannel({INFERENCE: service.exchange}, LOG)
-    edge = build(
-        Runtime(
-            config=Config(),
-            settings=Settings(master_key="sk-master", max_body_bytes=100_000),
-            log=LOG,
-            registry=CollectorRegistry(),
-            channels={"keystore": [keystore], "ledger": [ledger], "router": [router]},
-            http_port=0,
-        )
-    )
-    made = Scene(edge)
-    await edge.start()
-    yield made
-    await edge.stop()
-    for channel in (keystore, ledger, router):
-        await channel.close()
 
 
 async def answer_whole(caller: Caller) -> None:
@@ -232,7 +148,7 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(scene: Scene) -
     ],
 )
 async def test_no_key_is_401(scene: Scene, headers: dict[str, str], kind: str) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.edge.http_port}", headers=headers) as client:
+    async with httpx.AsyncClient(base_url=scene.base_url, headers=headers) as client:
         for method, path in [("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/spend/logs")]:
             answer = await client.request(method, path, json=CHAT if method == "POST" else None)
             assert answer.status_code == 401
@@ -247,7 +163,13 @@ async def test_admin_routes_refuse_virtual_keys(scene: Scene) -> None:
             ("POST", "/key/unblock"),
             ("POST", "/key/delete"),
             ("GET", "/spend/logs"),
+            ("GET", "/spend/keys"),
+            ("GET", "/spend/users"),
             ("GET", "/global/spend"),
+            ("GET", "/global/spend/keys"),
+            ("GET", "/global/spend/models"),
+            ("GET", "/global/spend/users"),
+            ("GET", "/health"),
             ("GET", "/metrics"),
         ]:
             answer = await client.request(method, path, headers={"Authorization": "Bearer sk-virtual"})
@@ -256,7 +178,7 @@ async def test_admin_routes_refuse_virtual_keys(scene: Scene) -> None:
 
 
 async def test_a_large_head_is_431_and_the_server_lives_on(scene: Scene) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", scene.edge.http_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
     writer.write(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 300_000)
     await writer.drain()
     assert (await asyncio.wait_for(reader.read(200), 5)).startswith(b"HTTP/1.1 431")
@@ -266,11 +188,12 @@ async def test_a_large_head_is_431_and_the_server_lives_on(scene: Scene) -> None
 
 
 async def test_health_models_and_spend_answer(scene: Scene) -> None:
+    scene.spend = [ledger_pb2.SpendRow(cost_nano_usd=1_500_000_000)]
     async with scene.client() as client:
         ready = await client.get("/health/readiness")
         assert (ready.status_code, ready.json()["status"]) == (200, "healthy")
         models = (await client.get("/v1/models")).json()
-        assert [model["id"] for model in models["data"]] == ["m"]
+        assert [model["id"] for model in models["data"]] == ["m", "org/large"]
         assert (await client.get("/global/spend?start_date=2026-01-01")).json() == {"spend": 1.5, "max_budget": 0.0}
         assert (await client.get("/spend/logs")).json() == []
         assert "tollhouse_http_calls" in (await client.get("/metrics")).text

@@ -43,18 +43,58 @@ def refusal(*arguments: str | Path, environ: Mapping[str, str] = GIVEN) -> str:
 
 
 def test_a_usable_configuration_passes_the_check(config: Path) -> None:
-    done = run("check-config", "--config", config)
-    assert (done.returncode, done.stdout) == (0, f"{config}: 1 deployments\n")
+    for arguments, environ in (
+        ([config], {}),
+        (["--config", config], {}),
+        ([], {"CONFIG_FILE_PATH": str(config)}),
+    ):
+        done = run("check-config", *arguments, environ=GIVEN | environ)
+        assert (done.returncode, done.stdout) == (0, f"{config}: 1 deployments of 1 can be served\n"), done
 
 
-def test_keys_without_effect_are_named_by_the_check(config: Path) -> None:
-    config.write_text(config.read_text() + "surprise: {x: 1}\n")
-    assert f"{config}: surprise has no effect yet" in run("check-config", "--config", config).stdout
+def test_what_is_left_out_and_what_has_no_effect_is_named_by_the_check(config: Path) -> None:
+    config.write_text(
+        "model_list:\n"
+        "- {model_name: m, litellm_params: {model: gpt-4o, tags: [a]}}\n"
+        "- {model_name: w, litellm_params: {model: openai/*}}\n"
+        "surprise: {x: 1}\n"
+        "router_settings: {num_retires: 1, retry_policy: {}}\n"
+    )
+    done = run("check-config", config, environ=GIVEN | {"STORE_MODEL_IN_DB": "True"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"{config}: 1 deployments of 2 can be served",
+        f"{config}:3: model_list[1]: w is left out: wildcards are not served yet",
+        f"{config}:5: router_settings.num_retires: is unknown, perhaps a typo; known: num_retries",
+        f"{config}:4: surprise: is unknown, perhaps a typo",
+        "not acted on yet: model_list[].litellm_params.tags, router_settings.retry_policy",
+        "STORE_MODEL_IN_DB is not acted on yet: models are those of the configuration",
+    ]
 
 
-def test_a_broken_configuration_fails_the_check_with_its_line(config: Path) -> None:
-    config.write_text("model_list:\n  - model_name: m\n    litellm_params: 7\n")
-    assert refusal("check-config", "--config", config).startswith(f"tollhouse: {config}:3: ")
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("model_list:\n  - model_name: m\n    litellm_params: 7\n", ":3: model_list[0].litellm_params: expected"),
+        # These only the router knows.
+        (
+            "model_list:\n- {model_name: m, litellm_params: {model: opnai/m}}\n",
+            ":2: model_list[0].litellm_params.model:",
+        ),
+        (
+            "model_list:\n- {model_name: m, litellm_params: {model: nobodys}}\n",
+            ":2: model_list[0].litellm_params.model:",
+        ),
+        ("include: more.yaml\n", ":1: include: "),
+    ],
+)
+def test_a_broken_configuration_fails_the_check_with_its_line(config: Path, text: str, where: str) -> None:
+    config.write_text(text)
+    assert refusal("check-config", config).startswith(f"tollhouse: {config}{where}")
+
+
+def test_a_check_without_a_file_asks_for_one() -> None:
+    assert refusal("check-config") == "tollhouse: name the file: tollhouse check-config FILE"
 
 
 def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,16 @@ def test_every_setting_is_documented() -> None:
     assert sorted(variable for variable in variables if variable not in reference) == []
 
 
+def test_every_admin_path_is_documented() -> None:
+    """Each path of a table of routes or reports in `edge/` has its place in the reference."""
+    source = "".join(path.read_text() for path in (ROOT / "edge").rglob("*.py"))
+    paths = set(re.findall(r"""(?:AdminRoute\(\s*"\w+",|Report\()\s*"(/[^"]*)\"""", source))
+    assert len(paths) > 15
+    reference = _read("docs/reference/admin.md")
+    documented = {path.replace("{model:path}", "{model}") for path in paths}
+    assert sorted(path for path in documented if f"{path}`" not in reference) == []
+
+
 def test_every_decision_is_listed_once_and_has_its_parts() -> None:
     pages = sorted((ROOT / "docs/decisions").glob("*.md"))
     assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]

@@ -68,14 +68,18 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     """Raises GatewayError (INVALID_REQUEST) for what is no JSON object."""
     members = _members_of(body, "request_body")
     extra = members.get("extra_body")
-    merged = {name: value for name, value in members.items() if name not in GATEWAY_MEMBERS}
+    merged = members
+    if not GATEWAY_MEMBERS.isdisjoint(members):
+        merged = {name: value for name, value in members.items() if name not in GATEWAY_MEMBERS}
     if "metadata" in merged and members.get("store") != _TRUE:
         # Metadata is the gateway's, but for completions that OpenAI is asked to keep.
         del merged["metadata"]
     if extra is not None and extra != _NULL:
         _add_missing(merged, _members_of(extra, "extra_body"))
-    _add_missing(merged, _raw(deployment.defaults))
-    merged.update(_raw(deployment.extra_body))
+    if deployment.defaults:
+        _add_missing(merged, _raw(deployment.defaults))
+    if deployment.extra_body:
+        merged.update(_raw(deployment.extra_body))
     merged["model"] = msgspec.Raw(_encode(deployment.provider_model))
     show_usage = stream and _ask_for_usage(merged)
     if output_tokens_limit:
@@ -150,5 +154,6 @@ def _headers(deployment: Deployment, *, stream: bool) -> dict[str, str]:
     }
     if deployment.api_key:
         headers["authorization"] = f"Bearer {deployment.api_key}"
-    headers.update((name.lower(), value) for name, value in deployment.extra_headers.items())
+    if deployment.extra_headers:
+        headers.update((name.lower(), value) for name, value in deployment.extra_headers.items())
     return headers

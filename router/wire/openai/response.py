@@ -67,6 +67,8 @@ class _Completion(msgspec.Struct, gc=False):
     error: msgspec.Raw = ABSENT
 
 
+_NO_INPUT_DETAILS = _InputDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
 _NOTHING = frozenset((b"", b"null", b'""', b"[]", b"{}"))
 _completion_decoder = msgspec.json.Decoder(_Completion)
 _usage_decoder = msgspec.json.Decoder(_Usage)
@@ -85,10 +87,14 @@ def decode(body: bytes, deployment: Deployment) -> Answer:
         raise decode_stream_error(body, deployment)
     if not completion.choices:
         raise invalid_response(deployment, "it has no choices")
+    usage = usage_of(completion.usage)
+    content_bytes = 0
+    if usage is None:
+        content_bytes = sum(choice.message.size() for choice in completion.choices if choice.message)
     return Answer(
         body=body,
-        usage=usage_of(completion.usage),
-        content_bytes=sum(choice.message.size() for choice in completion.choices if choice.message),
+        usage=usage,
+        content_bytes=content_bytes,
         finish_reason=completion.choices[0].finish_reason or "",
     )
 
@@ -103,8 +109,8 @@ def usage_of(raw: msgspec.Raw) -> common_pb2.TokenUsage | None:
         return None
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return None
-    inputs = usage.prompt_tokens_details or _InputDetails()
-    reasoning = _count((usage.completion_tokens_details or _OutputDetails()).reasoning_tokens)
+    inputs = usage.prompt_tokens_details or _NO_INPUT_DETAILS
+    reasoning = _count((usage.completion_tokens_details or _NO_OUTPUT_DETAILS).reasoning_tokens)
     prompt, completion = _count(usage.prompt_tokens), _count(usage.completion_tokens)
     if reasoning and _count(usage.total_tokens) == prompt + completion + reasoning:
         # xAI reports, and bills, reasoning beside the completion; OpenAI within it.
@@ -133,4 +139,4 @@ def _size(raw: msgspec.Raw) -> int:
 
 
 def _count(value: _Count) -> int:
-    return int(value) if value is not None and 0 <= value <= MAX_TOKENS else 0
+    return int(value) if value and 0 < value <= MAX_TOKENS else 0

@@ -28,7 +28,8 @@ _UNCOUNTED_BYTES = 16 * 1024
 
 # What makes an event matter. In text the quotes would be escaped, so a quoted name is a member, or a whole value.
 _MARKS = (b'"error"', b"[DONE]", b"event:")
-_SEARCHES = (re.compile(rb'"finish_reason"\s*:\s*"').search, re.compile(rb'"usage"\s*:\s*\{').search)
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"').search
+_USAGE = re.compile(rb'"usage"\s*:\s*\{').search
 # Strings that a model generates, in deltas of every host seen. Possessive, so that no input makes it slow.
 _GENERATED = re.compile(
     rb'"(?:content|refusal|reasoning_content|reasoning|arguments|text)"\s*:\s*"((?:[^"\\]++|\\.)*+)"', re.DOTALL
@@ -72,6 +73,8 @@ class ChatStream:
         """The next bytes, as the network gave them."""
         if self._done or self._error is not None:
             return StreamStep(b"", self._has_content, self._error, self._done)
+        if self._has_content and self._splitter.is_plain(data) and not _matters(data):
+            return StreamStep(self._passed(data), True)
         events: list[bytes] = []
         try:
             events = self._splitter.feed(data)
@@ -108,7 +111,7 @@ class ChatStream:
                 forwarded.append(event)
             if self._done or self._error is not None:
                 break
-        return self._passed(b"\n\n".join(forwarded))
+        return self._passed(b"\n\n".join(forwarded) + b"\n\n") if forwarded else b""
 
     def _read_until_content(self, events: list[bytes]) -> tuple[list[bytes], list[bytes]]:
         """The events to forward up to the first with content, and those after it."""
@@ -123,13 +126,12 @@ class ChatStream:
         return forwarded, []
 
     def _passed(self, block: bytes) -> bytes:
-        if not block:
-            return b""
+        """Whole events, on their way to the caller."""
         self._uncounted.append(block)
         self._uncounted_size += len(block)
         if self._uncounted_size > _UNCOUNTED_BYTES:
             self._count()
-        return block + b"\n\n"
+        return block
 
     def _read(self, event: bytes) -> bool:
         """Learn what one event says; whether the caller gets it."""
@@ -175,7 +177,7 @@ class ChatStream:
             # A piece that follows the end of the answer takes nothing from it.
             self._error = None if self._finish_reason else self._error
             return b""
-        return self._passed(event)
+        return self._passed(event + b"\n\n")
 
     def _cut_off(self) -> GatewayError:
         if not self._has_choices:
@@ -193,8 +195,18 @@ class ChatStream:
         self._content_bytes += sum(map(len, pieces))
 
 
+def _matters(block: bytes) -> bool:
+    """Whether some event of these does."""
+    for mark in _MARKS:
+        if mark in block:
+            return True
+    return _FINISH(block) is not None or _USAGE(block) is not None
+
+
 def _events_before_the_first_that_matters(events: list[bytes]) -> int:
     block = b"\n\n".join(events)
+    if not _matters(block):
+        return len(events)
     places = [place for mark in _MARKS if (place := block.find(mark)) >= 0]
-    places += [found.start() for search in _SEARCHES if (found := search(block)) is not None]
-    return block.count(b"\n\n", 0, min(places)) if places else len(events)
+    places += [found.start() for search in (_FINISH, _USAGE) if (found := search(block)) is not None]
+    return block.count(b"\n\n", 0, min(places))

@@ -139,3 +139,22 @@ async def test_an_edge_that_is_gone_does_not_stop_the_others(keystore: Any) -> N
     await gone.link.close()
     asking.cancel()
     await here.admit(secret)
+
+
+async def test_a_settlement_shares_the_round_of_the_admission_that_needs_its_money(
+    keystore: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round trip is saved, and the money is there all the same: settlements come first in a round."""
+    monkeypatch.setattr("keystore.admission.SETTLE_SECONDS", 1.0)  # longer than this takes on a busy machine
+    router = await keystore.router("r1")
+    secret, _ = await keystore.create_key(BOUND)
+    edge = await keystore.edge()
+    dispatch_id = edge.new_id()
+    await edge.admit(secret, dispatch_id=dispatch_id)
+    rounds = keystore.metric("tollhouse_admission_round_seconds_count")
+    sequence = router.send(settle=keystore_pb2.Settle(dispatch_id=dispatch_id, cost_nano_usd=0))
+    # The settlement has reached the keystore and waits there.
+    await asyncio.sleep(0.02)
+    await edge.admit(secret)
+    assert keystore.metric("tollhouse_admission_round_seconds_count") == rounds + 1
+    await router.acknowledged(sequence)

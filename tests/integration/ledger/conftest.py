@@ -161,7 +161,7 @@ def acknowledged() -> Callable[..., Awaitable[int]]:
 def assert_sums(sql: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
     """Holds the rollups to the entries: every sum, every hour, every combination."""
     owners = "key_id, user_id, team_id, organization_id, end_user_id"
-    facts = f"{owners}, deployment_id, model_group, provider, operation, status"
+    facts = f"{owners}, deployment_id, model_group, provider, provider_model, operation, status"
     tag_sums = ("cost_nano_usd", "input_tokens", "output_tokens")
     sums = (*tag_sums, "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
     by_tag = "ledger.every_entry, jsonb_array_elements_text(tags) AS tag"

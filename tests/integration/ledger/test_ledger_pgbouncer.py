@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ledger.filters import Filter
+from ledger.filters import Filter, SpendQuestion
 from ledger.partitions import DAY_SECONDS
 from services.postgres import connect
 
@@ -13,7 +13,7 @@ async def test_no_statement_lock_or_setting_is_left_in_a_session(store, new_entr
     await store.ensure_partitions(int(time.time() // DAY_SECONDS) + 1)
     await store.write([new_entry()])
     await store.list_entries(Filter(), 10)
-    await store.query_spend(None, None)
+    await store.query_spend(SpendQuestion())
     (pool,) = [store._connections]
     for connection in [await pool.acquire() for _ in range(pool.get_idle_size())]:
         assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements") == 0

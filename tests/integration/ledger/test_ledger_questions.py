@@ -116,12 +116,16 @@ async def test_spend_over_whole_hours(store, new_entry, ask):
         await store.write(
             [new_entry(dispatch_id=IdMint(clock=lambda at=at: at / 1000).new(), cost_nano_usd=cost) for _ in range(2)]
         )
-    whole = await ask(QUERY_SPEND)
+    (whole,) = (await ask(QUERY_SPEND)).rows
     assert (whole.cost_nano_usd, whole.entries, whole.input_tokens, whole.output_tokens) == (222, 6, 60, 120)
-    assert (await ask(QUERY_SPEND, start_ms=(hour + 1) * HOUR_MS + 5)).cost_nano_usd == 220
-    assert (await ask(QUERY_SPEND, end_ms=(hour + 1) * HOUR_MS)).cost_nano_usd == 2
-    assert (await ask(QUERY_SPEND, end_ms=(hour + 1) * HOUR_MS + 1)).cost_nano_usd == 22
-    assert (await ask(QUERY_SPEND, start_ms=(hour + 3) * HOUR_MS)).cost_nano_usd == 0
+
+    async def spent(**request):
+        return [row.cost_nano_usd for row in (await ask(QUERY_SPEND, **request)).rows]
+
+    assert await spent(start_ms=(hour + 1) * HOUR_MS + 5) == [220]
+    assert await spent(end_ms=(hour + 1) * HOUR_MS) == [2]
+    assert await spent(end_ms=(hour + 1) * HOUR_MS + 1) == [22]
+    assert await spent(start_ms=(hour + 3) * HOUR_MS) == [0]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +139,15 @@ async def test_spend_over_whole_hours(store, new_entry, ask):
         (LIST_ENTRIES, {"start_ms": -1}, "start_ms"),
         (LIST_ENTRIES, {"end_ms": 1 << 48}, "end_ms"),
         (QUERY_SPEND, {"start_ms": 1 << 60}, "start_ms"),
+        (QUERY_SPEND, {"group_by": [0]}, "group_by"),
+        (QUERY_SPEND, {"group_by": [99]}, "group_by"),
+        (QUERY_SPEND, {"group_by": [1, 2, 1]}, "group_by"),
+        (QUERY_SPEND, {"group_by": [ledger_pb2.SPEND_DIMENSION_TAG, ledger_pb2.SPEND_DIMENSION_KEY]}, "group_by"),
+        (QUERY_SPEND, {"group_by": [ledger_pb2.SPEND_DIMENSION_TAG], "user_id": "u"}, "user_id"),
+        (QUERY_SPEND, {"page_size": 1_001}, "page_size"),
+        (QUERY_SPEND, {"page_token": "next"}, "page_token"),
+        (QUERY_SPEND, {"page_token": "-1"}, "page_token"),
+        (QUERY_SPEND, {"page_token": "9" * 5_000}, "page_token"),
     ],
 )
 async def test_what_cannot_be_asked_is_named(ask, method, request_members, param):

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from gateway.v1 import ledger_pb2
 
-from ledger.filters import HOUR_MS, Filter, filter_of, hours_of, page_size_of
+from ledger.filters import HOUR_MS, MAX_OFFSET, Filter, SpendQuestion, filter_of, hours_of, page_size_of, question_of
 from services.errors import GatewayError
 from services.ids import lowest_at
 
@@ -16,7 +16,7 @@ ID = bytes.fromhex("019ac0000000700080000000000000aa")
 
 def test_nothing_asked_matches_everything():
     assert filter_of(ledger_pb2.ListEntriesRequest()) == Filter()
-    assert hours_of(ledger_pb2.QuerySpendRequest()) == (None, None)
+    assert question_of(ledger_pb2.QuerySpendRequest()) == SpendQuestion()
 
 
 def test_the_nearer_of_two_ends_counts():
@@ -57,3 +57,23 @@ def test_a_time_before_the_epoch_is_named():
     with pytest.raises(GatewayError) as refused:
         hours_of(ledger_pb2.QuerySpendRequest(end_ms=-1))
     assert refused.value.param == "end_ms"
+
+
+def test_a_question_of_sums_has_every_member_of_its_request():
+    request = ledger_pb2.QuerySpendRequest(
+        start_ms=HOUR_MS,
+        end_ms=2 * HOUR_MS,
+        group_by=[ledger_pb2.SPEND_DIMENSION_DAY, ledger_pb2.SPEND_DIMENSION_KEY],
+        user_id="u\0",
+        page_size=7,
+        page_token=str(MAX_OFFSET),
+    )
+    dimensions = (ledger_pb2.SPEND_DIMENSION_DAY, ledger_pb2.SPEND_DIMENSION_KEY)
+    assert question_of(request) == SpendQuestion(dimensions, 1, 2, "u\N{REPLACEMENT CHARACTER}", 7, MAX_OFFSET)
+
+
+@pytest.mark.parametrize("token", ["x", "-1", "1.5", "²", str(MAX_OFFSET + 1), "1" * 5_000])
+def test_a_token_of_no_page_is_named(token):
+    with pytest.raises(GatewayError) as refused:
+        question_of(ledger_pb2.QuerySpendRequest(page_token=token))
+    assert refused.value.param == "page_token"

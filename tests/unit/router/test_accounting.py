@@ -263,3 +263,16 @@ def test_calls_are_counted_by_group_and_a_name_that_a_caller_made_up_is_no_label
     assert value("tollhouse_cost_nano_usd_total", {"group": "gpt"}) == 2 * REPORTED_COST
     assert value("tollhouse_unpriced_calls_total", {"group": "gpt"}) == 1
     assert value("tollhouse_call_seconds_count", {"group": "gpt"}) == 3
+
+
+def test_durations_are_counted_up_to_each_bound_and_a_bound_belongs_to_its_bucket() -> None:
+    registry = CollectorRegistry()
+    metrics = CallMetrics(registry)
+    attempt = Attempt(deployment(), 1, 200, usage=REPORTED)
+    for duration_ms in (50, 51, 600_001):
+        metrics.count(entry_of(request(), Outcome(SUCCESS, (attempt,), 400, duration_ms)))
+    value = registry.get_sample_value
+    bounds = ("0.05", "0.1", "600.0", "+Inf")
+    assert [value("tollhouse_call_seconds_bucket", {"group": "gpt", "le": le}) for le in bounds] == [1, 2, 2, 3]
+    assert value("tollhouse_call_seconds_count", {"group": "gpt"}) == 3
+    assert value("tollhouse_call_seconds_sum", {"group": "gpt"}) == 600.102

@@ -10,6 +10,8 @@ from gateway.v1 import common_pb2
 
 from router.catalog import Catalog, Deployment, Prices, build
 from router.providers.prices import Price
+from router.providers.provider import PROVIDERS
+from router.wire import WIRES
 from services.config import ConfigError, parse
 from services.money import Rates
 
@@ -23,7 +25,7 @@ class FewPrices:
         return LISTED if (provider, model) == ("openai", "gpt-4o") else None
 
     def provider_of(self, model: str) -> str | None:
-        return {"gpt-4o": "openai", "gpt-new": "openai", "claude": "anthropic"}.get(model)
+        return {"gpt-4o": "openai", "gpt-new": "openai", "claude": "anthropic", "gemini": "google"}.get(model)
 
 
 def catalog_of(text: str, environ: Mapping[str, str] | None = None) -> Catalog:
@@ -67,11 +69,21 @@ class TestTarget:
             ("model: hosted_vllm/org/x, api_base: http://h", "hosted_vllm", "org/x"),
             ("model: openai_like/x, api_base: http://h", "openai_like", "x"),
             ("model: custom_openai/x, api_base: http://h", "custom_openai", "x"),
+            ("model: anthropic/claude", "anthropic", "claude"),
+            ("model: claude", "anthropic", "claude"),
         ],
     )
     def test_it_is_found(self, params: str, provider: str, model: str) -> None:
         deployment = deployment_of(params)
         assert (deployment.provider, deployment.provider_model) == (provider, model)
+
+    def test_a_provider_says_which_language_it_speaks(self) -> None:
+        assert deployment_of("model: openai/gpt-4o").wire == "openai"
+        claude = deployment_of("model: anthropic/claude", environ={"ANTHROPIC_API_KEY": "k"})
+        assert (claude.wire, claude.api_base, claude.api_key) == ("anthropic", "https://api.anthropic.com", "k")
+        elsewhere = {"ANTHROPIC_BASE_URL": "http://url", "ANTHROPIC_API_BASE": "http://base"}
+        assert deployment_of("model: anthropic/claude", environ=elsewhere).api_base == "http://base"
+        assert {provider.wire for provider in PROVIDERS.values()} <= WIRES.keys()
 
     def test_a_name_that_no_provider_has_is_an_error_with_near_ones(self) -> None:
         message = error_of("model: opnai/gpt-4o")
@@ -87,8 +99,8 @@ class TestTarget:
     @pytest.mark.parametrize(
         ("params", "info", "name", "reason"),
         [
-            ("model: anthropic/claude", "{}", "g", "the provider anthropic is not served yet"),
-            ("model: claude", "{}", "g", "the provider anthropic is not served yet"),
+            ("model: gemini/gemini-pro", "{}", "g", "the provider gemini is not served yet"),
+            ("model: gemini", "{}", "g", "the provider google is not served yet"),
             ("model: openai/text-embedding-3-small", "{mode: embedding}", "g", "the mode embedding is not served yet"),
             ("model: openai/*", "{}", "openai/*", "wildcards are not served yet"),
         ],
@@ -257,8 +269,17 @@ def test_groups_keep_the_files_order() -> None:
 
 
 def test_one_entry_that_cannot_be_served_yet_does_not_stop_the_others() -> None:
-    claude = "- {model_name: claude, litellm_params: {model: anthropic/claude-3-5-sonnet-20241022}}"
+    gemini = "- {model_name: gemini, litellm_params: {model: gemini/gemini-pro}}"
     both = "- {model_name: both, litellm_params: {model: %s}}"
-    catalog = catalog_of("\n".join(["model_list:", claude, both % "anthropic/claude", both % "openai/gpt-4o"]))
+    catalog = catalog_of("\n".join(["model_list:", gemini, both % "gemini/gemini-pro", both % "openai/gpt-4o"]))
     assert {name: len(group) for name, group in catalog.groups.items()} == {"both": 1}
     assert len(catalog.left_out) == 2
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "here", "dropped"),
+    [("false", "null", False), ("true", "null", True), ("true", "false", False), ("false", "true", True)],
+)
+def test_what_a_deployment_says_of_dropping_parameters_wins(everywhere: str, here: str, dropped: bool) -> None:
+    rest = f"litellm_settings: {{drop_params: {everywhere}}}\n"
+    assert deployment_of(f"model: openai/x, drop_params: {here}", rest=rest).drop_params is dropped

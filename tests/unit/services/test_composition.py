@@ -80,6 +80,12 @@ class Fixture:
             offers_rpc=False,
         )
 
+    async def routers(self) -> Mapping[str, type]:
+        """The edge's ways to the routers that there are at first."""
+        replicas = self.roles["edge"].runtime.routers
+        addresses = await anext(replicas.watch())
+        return {address: type(replicas.open(address)) for address in addresses}
+
     def channels(self, role: str) -> Mapping[str, list[type]]:
         given = self.roles[role].runtime.channels
         return {name: [type(channel) for channel in channels] for name, channels in given.items()}
@@ -102,7 +108,8 @@ async def test_roles_in_one_process_meet_inside_it(fixture: Fixture) -> None:
     whole = fixture.compose(*ROLES)
     await whole.start()
     assert fixture.channels("ledger") == {}
-    assert fixture.channels("edge") == {name: [InProcessChannel] for name in ("ledger", "keystore", "router")}
+    assert fixture.channels("edge") == {name: [InProcessChannel] for name in ("ledger", "keystore")}
+    assert await fixture.routers() == {"here": InProcessChannel}
     ledger = fixture.roles["edge"].runtime.channels["ledger"][0]
     assert await ledger.call(SUM_SPEND, ledger_pb2.SumSpendRequest(), timeout_seconds=5)
     await whole.stop()
@@ -112,11 +119,8 @@ async def test_roles_elsewhere_are_called_at_their_addresses(fixture: Fixture) -
     part = fixture.compose("edge", "keystore")
     await part.start()
     assert set(fixture.roles) == {"edge", "keystore"}
-    assert fixture.channels("edge") == {
-        "ledger": [GrpcChannel],
-        "keystore": [InProcessChannel],
-        "router": [GrpcChannel, GrpcChannel],
-    }
+    assert fixture.channels("edge") == {"ledger": [GrpcChannel], "keystore": [InProcessChannel]}
+    assert await fixture.routers() == {"127.0.0.1:1": GrpcChannel, "127.0.0.1:2": GrpcChannel}
     await part.stop()
 
 

@@ -32,53 +32,12 @@ def entry_text(params: str, info: str = "{}") -> str:
 
 
 # The configurations of the user's guide, whole.
-GUIDE = {
-    "server": """
-model_list:
-  - model_name: gpt-4o
-    litellm_params: {model: openai/gpt-4o, api_key: "os.environ/OPENAI_API_KEY"}
-  - model_name: gpt-4o-mini
-    litellm_params: {model: openai/gpt-4o-mini, api_key: "os.environ/OPENAI_API_KEY"}
-  - model_name: claude-3-5-sonnet
-    litellm_params: {model: anthropic/claude-3-5-sonnet-20241022, api_key: "os.environ/ANTHROPIC_API_KEY"}
-  - model_name: mistral-7b-local
-    litellm_params:
-      model: openai/mistralai/Mistral-7B-Instruct-v0.3
-      api_base: "http://localhost:8080/v1"
-      api_key: "none"
-  - model_name: fast-model
-    litellm_params: {model: openai/gpt-4o-mini, api_key: "os.environ/OPENAI_API_KEY"}
-    model_info: {mode: chat}
-litellm_settings: {drop_params: True, set_verbose: False, num_retries: 3, request_timeout: 60}
-general_settings: {master_key: "sk-my-secret-master-key", alerting: []}
-""",
-    "fallbacks": """
-model_list:
-  - model_name: smart-fallback
-    litellm_params: {model: gpt-4o, api_key: "os.environ/OPENAI_API_KEY"}
-router_settings:
-  routing_strategy: least-busy
-  model_group_alias: {"gpt-4-fallback": ["gpt-4o", "claude-3-5-sonnet", "mistral-7b-local"]}
-  num_retries: 3
-  fallbacks: [{gpt-4o: [claude-3-5-sonnet, mistral-7b-local]}]
-""",
-    "load balancing": """
-model_list:
-  - model_name: gpt-4o
-    litellm_params: {model: openai/gpt-4o, api_key: sk-key-1}
-  - model_name: gpt-4o
-    litellm_params: {model: openai/gpt-4o, api_key: sk-key-2}
-""",
-    "cache": "litellm_settings: {cache: True, cache_params: {type: redis, host: localhost, port: 6379, ttl: 3600}}",
-    "rate limits": "general_settings: {default_team_settings: {tpm_limit: 100000, rpm_limit: 1000}}",
-    "timeouts": "litellm_settings: {request_timeout: 30, num_retries: 3, retry_after: 5}",
-    "provider 429s": "litellm_settings: {num_retries: 5, fallbacks: [{gpt-4o: [claude-3-5-sonnet]}]}",
-}
+GUIDE = {path.stem: path.read_text() for path in sorted((Path(__file__).parents[2] / "guide").glob("*.yaml"))}
 
 
 @pytest.mark.parametrize("text", GUIDE.values(), ids=GUIDE)
-def test_every_configuration_of_the_guide_loads(text: str) -> None:
-    read(text)
+def test_every_configuration_of_the_guide_loads_and_has_no_unknown_key(text: str) -> None:
+    assert [key for key in read(text).ignored if not key.known] == []
 
 
 def test_the_guides_server_is_understood() -> None:
@@ -96,6 +55,8 @@ def test_the_guides_server_is_understood() -> None:
     assert (local.params.api_base, local.params.api_key) == ("http://localhost:8080/v1", "none")
     assert fast.info.mode == "chat"
     assert config.litellm_settings.request_timeout == 60
+    assert config.litellm_settings.drop_params is True
+    assert config.router_settings.num_retries == 3
     assert config.general_settings == GeneralSettings(master_key="sk-my-secret-master-key")
 
 
@@ -108,17 +69,59 @@ def test_an_empty_file_is_a_configuration() -> None:
 
 def test_what_nothing_acts_on_is_named() -> None:
     text = entry_text("num_retries: 2, temperature: 1", "{supports_vision: true, mode: chat}")
-    text += "    tags: [a]\nrouter_settings: {num_retries: 3}\nlitellm_settings: {cache_params: {ttl: 1}}\n"
+    text += "    tags: [a]\nrouter_settings: {retry_policy: {}}\nlitellm_settings: {cache_params: {ttl: 1}}\n"
     text += "mystery: {a: 1}\nguardrails: []\n"
-    assert read(text).ignored == (
-        "model_list[0].tags",
-        "model_list[0].litellm_params.num_retries",
-        "model_list[0].model_info.supports_vision",
-        "litellm_settings.cache_params",
-        "router_settings.num_retries",
-        "mystery",
-        "guardrails",
+    assert [(key.path, key.known) for key in read(text).ignored] == [
+        ("model_list[].tags", True),
+        ("model_list[].litellm_params.num_retries", True),
+        ("model_list[].model_info.supports_vision", True),
+        ("litellm_settings.cache_params", True),
+        ("router_settings.retry_policy", True),
+        ("mystery", False),
+        ("guardrails", True),
+    ]
+
+
+class TestEnvironmentVariables:
+    """They count for the rest of the file, and win over what is in the environment."""
+
+    def test_they_are_given_on_and_used(self) -> None:
+        text = "environment_variables: {BASE: http://b, KEY: os.environ/GIVEN, RETRIES: 4, GONE: os.environ/NOT_SET}\n"
+        text += "router_settings: {num_retries: os.environ/RETRIES}\n"
+        text += entry_text("api_base: os.environ/BASE, api_key: os.environ/KEY")
+        config = read(text, {"GIVEN": SECRET, "BASE": "http://of-the-environment"})
+        assert config.environment_variables == {"BASE": "http://b", "KEY": SECRET, "RETRIES": "4"}
+        assert config.router_settings.num_retries == 4
+        assert (config.model_list[0].params.api_base, config.model_list[0].params.api_key) == ("http://b", SECRET)
+        assert SECRET not in repr(config)
+
+    def test_the_environment_given_is_left_as_it_is(self) -> None:
+        environ: dict[str, str] = {}
+        read("environment_variables: {A: b}", environ)
+        assert environ == {}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{'A=B': c}", "environment_variables.A=B: is no name of a variable: letters, digits and _ make one"),
+            ("{A: [b]}", "environment_variables.A: expected a text, found a list"),
+            ('{A: "b\\0"}', "environment_variables.A: holds a NUL, which no variable can"),
+            ("[A]", "environment_variables: expected a mapping, found a list"),
+        ],
     )
+    def test_what_can_be_no_variable_is_an_error(self, text: str, message: str) -> None:
+        assert error_of(f"environment_variables: {text}") == f"config.yaml:1: {message}"
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("true", True), ("False", False), ("'TRUE'", True), ("os.environ/DROP", True), ("''", None)]
+)
+def test_a_boolean_may_be_a_text(written: str, value: bool | None) -> None:
+    assert read(entry_text(f"drop_params: {written}"), {"DROP": "true"}).model_list[0].params.drop_params is value
+
+
+def test_a_text_cannot_include_a_file() -> None:
+    assert error_of("include: more.yaml") == "config.yaml:1: include: a text that is no file cannot include one"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_body_members_are_defaults_with_plain_json_values() -> None:
     assert params.defaults == {"temperature": 0.7, "max_tokens": 5, "stop": ["a"]}
     assert type(params.defaults["temperature"]) is float
     assert params.extra_body == {"top_k": [1.5, "x"]}
-    assert config.ignored == ("model_list[0].litellm_params.n",)
+    assert [key.path for key in config.ignored] == ["model_list[].litellm_params.n"]
 
 
 def test_base_url_is_another_word_for_api_base() -> None:
@@ -209,7 +212,7 @@ class TestIds:
         assert len(set(self.ids(GUIDE["server"]))) == 5, "fast-model and gpt-4o-mini have the same parameters"
 
     def test_twins_differ(self) -> None:
-        assert len(set(self.ids(GUIDE["load balancing"]))) == 2
+        assert len(set(self.ids(GUIDE["load-balancing"]))) == 2
 
     def test_a_rotated_credential_changes_nothing(self) -> None:
         assert self.ids(entry_text("api_key: sk-1")) == self.ids(entry_text("api_key: sk-2"))
@@ -276,9 +279,13 @@ BROKEN = {
         "config.yaml:1: litellm_settings.budget_exceeded_status_code: "
         "expected a whole number between 400 and 599, found 200",
     ),
+    "neither true nor false": (
+        "litellm_settings: {drop_params: maybe}",
+        "config.yaml:1: litellm_settings.drop_params: expected true or false, found 'maybe'",
+    ),
     "headers in headers": (
         entry_text("extra_headers: {a: [b]}"),
-        "config.yaml:3: model_list[0].litellm_params.extra_headers: expected texts, found a list or a mapping",
+        "config.yaml:3: model_list[0].litellm_params.extra_headers.a: expected a text, found a list",
     ),
     "a number too large for JSON": (
         entry_text("temperature: 1e999"),
@@ -339,5 +346,5 @@ class TestLoad:
 
     def test_a_file_of_the_limit_is_read_and_one_byte_more_is_not(self, write: Callable[[bytes], Path]) -> None:
         content = b"a: 1 #" + b"." * (MAX_FILE_BYTES - 6)
-        assert load(write(content), {}).ignored == ("a",)
+        assert [key.path for key in load(write(content), {}).ignored] == ["a"]
         assert self.error_of(write(content + b".")) == f"F: is larger than {MAX_FILE_BYTES} bytes"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services import startup
+from services.config import ConfigError
 from services.lifecycle import ROLES
 from services.settings import Settings, SettingsError
 
@@ -60,3 +61,47 @@ def test_the_configuration_wins_over_the_environment(tmp_path: Path) -> None:
     file.write_text("general_settings: {}")
     _, settings = startup.read(file, GIVEN)
     assert (settings.master_key, settings.database_url) == ("sk-environment", "postgresql://environment")
+
+
+def test_the_environment_variables_of_the_configuration_are_settings_too(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("environment_variables: {REDIS_URL: 'redis://file', PORT: 81}")
+    _, settings = startup.read(file, GIVEN)
+    assert (settings.redis_url, settings.http_port) == ("redis://file", 81)
+
+
+def test_a_database_of_the_configuration_needs_no_parts_of_the_environments(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("general_settings: {database_url: 'postgresql://file'}")
+    assert startup.read(file, {"DATABASE_HOST": "db"})[1].database_url == "postgresql://file"
+
+
+class TestQuickModel:
+    """`--model M`, in place of a file."""
+
+    def test_it_is_a_deployment_called_like_its_model(self) -> None:
+        config, _ = startup.read(startup.QuickModel("hosted_vllm/Qwen/Qwen3-8B", "http://gpu:8000/v1"), {})
+        (entry,) = config.model_list
+        assert (entry.model_name, entry.params.model) == ("hosted_vllm/Qwen/Qwen3-8B", "hosted_vllm/Qwen/Qwen3-8B")
+        assert entry.params.api_base == "http://gpu:8000/v1"
+        assert config.ignored == ()
+
+    @pytest.mark.parametrize("model", ["gpt-4o", "yes", "7", "a: b # c", 'it\'s "德"', "🦙\\n"])
+    def test_its_name_is_taken_as_it_is(self, model: str) -> None:
+        (entry,) = startup.read(startup.QuickModel(model), {})[0].model_list
+        assert (entry.model_name, entry.params.api_base) == (model, None)
+
+    def test_no_name_is_an_error(self) -> None:
+        with pytest.raises(ConfigError, match=r"^--model:1: model_list\[0\]\.model_name: is missing"):
+            startup.read(startup.QuickModel(""), {})
+
+
+def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("litellm_settings: {cache: true}\ngeneral_settings: {alerting: []}\nmystery: 1\n")
+    assert startup.without_effect(*startup.read(file, {"STORE_MODEL_IN_DB": "true"})) == [
+        f"{file}:3: mystery: is unknown, perhaps a typo",
+        "not acted on yet: litellm_settings.cache, general_settings.alerting",
+        "STORE_MODEL_IN_DB is not acted on yet: models are those of the configuration",
+    ]
+    assert startup.without_effect(*startup.read(None, {"STORE_MODEL_IN_DB": "false"})) == []

@@ -26,10 +26,15 @@ def test_an_answer_passes_through_byte_for_byte(deployment: Deployment) -> None:
     answer = decode(ANSWER, deployment)
     assert answer.body is ANSWER
     assert answer.finish_reason == "stop"
-    assert answer.content_bytes == len("Hello!")
     assert answer.usage == common_pb2.TokenUsage(
         input_tokens=19, output_tokens=5, cache_read_tokens=8, reasoning_tokens=2
     )
+
+
+def test_generated_text_is_counted_where_no_usage_is_reported(deployment: Deployment) -> None:
+    answer = decode(ANSWER.replace(b'"usage"', b'"other"'), deployment)
+    assert answer.usage is None
+    assert answer.content_bytes == len("Hello!")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,24 @@ def test_byte_by_byte_is_a_split_like_any_other(pieces: list[bytes]) -> None:
     assert split([data[at : at + 1] for at in range(len(data))]) == split([data])
 
 
+@pytest.mark.parametrize("before", [b"", b"x\n\n", b"x\n\n\n", b"x\r\r", b"x\n\nx\n"])
+def test_what_is_plain_would_come_out_of_the_splitter_as_it_went_in(before: bytes) -> None:
+    """Every text of up to five pieces that matter."""
+    for pieces in itertools.product([b"", b"x", b"\n", b"\r", b"\xef\xbb\xbf"], repeat=5):
+        splitter = Splitter()
+        splitter.feed(before)
+        data = b"".join(pieces)
+        if splitter.is_plain(data):
+            assert b"".join(event + b"\n\n" for event in splitter.feed(data)) == data
+            assert splitter.rest() == b""
+
+
+def test_whole_events_after_whole_events_are_plain() -> None:
+    splitter = Splitter()
+    splitter.feed(b"data: a\n\n")
+    assert splitter.is_plain(b"data: b\n\ndata: c\n\n")
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_every_line_end_of_the_standard_ends_a_line(end: bytes) -> None:
     data = end.join([b"data: a", b"data: b", b"", b"data: c", b"", b""])

@@ -1,0 +1,74 @@
+"""Chooses the deployment for an attempt: those that are awake, by the configured strategy; and remembers how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+
+from router.catalog import Deployment
+from router.routing.health import Health
+from router.routing.least_busy import pick_least_busy
+from router.routing.plan import Policy, pause_seconds
+from router.routing.shuffle import Randomness, pick
+from services.errors import GatewayError
+
+LEAST_BUSY = "least-busy"
+# What this version acts on; every other strategy shuffles, and the start says so.
+STRATEGIES = ("simple-shuffle", LEAST_BUSY)
+
+
+class Selection:
+    """Of one router process. clock: seconds that only go forward."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        strategy: str,
+        health: Health,
+        randomness: Randomness,
+        clock: Callable[[], float],
+    ) -> None:
+        self.policy = policy
+        self._by_load = strategy == LEAST_BUSY
+        self._health = health
+        self._randomness = randomness
+        self._clock = clock
+        self._under_way: dict[str, int] = {}
+
+    def choose(self, group: Sequence[Deployment], tried: Set[str]) -> Deployment | None:
+        """One that is awake and not in `tried`; None when there is none."""
+        if len(group) > 1:
+            now = self._clock()
+            group = [each for each in group if not self._health.rests_for(each.id, now)]
+        if self._by_load:
+            return pick_least_busy(group, tried, self._under_way, self._randomness)
+        return pick(group, tried, self._randomness)
+
+    def wakes_in_seconds(self, group: Sequence[Deployment]) -> float:
+        """Until the first of a group is awake."""
+        now = self._clock()
+        return min((self._health.rests_for(each.id, now) for each in group), default=0.0)
+
+    def began(self, deployment: Deployment) -> None:
+        """An attempt is under way."""
+        self._under_way[deployment.id] = self._under_way.get(deployment.id, 0) + 1
+
+    def ended(self, deployment: Deployment) -> None:
+        """The attempt is over, however."""
+        left = self._under_way.get(deployment.id, 0) - 1
+        if left > 0:
+            self._under_way[deployment.id] = left
+        else:
+            self._under_way.pop(deployment.id, None)
+
+    def succeeded(self, deployment: Deployment) -> None:
+        """It was answered."""
+        self._health.succeeded(deployment.id, self._clock())
+
+    def failed(self, deployment: Deployment, error: GatewayError, *, alone: bool) -> None:
+        """It failed. alone: its group has no other deployment."""
+        self._health.failed(deployment.id, error, self._clock(), alone=alone)
+
+    def pause_seconds(self, error: GatewayError, repeats: int) -> float:
+        """How long to wait before the group is tried again, for the n-th time (from 0)."""
+        return pause_seconds(error, repeats, self.policy, self._randomness.random())

@@ -1,0 +1,177 @@
+"""The real edge app, on a real socket, with scripted neighbours behind it.
+
+scene.client()          speaks to it with the master key
+scene.keys, .spend      what the keystore knows and the ledger has; .checked: how deployments are
+scene.run               what the router does with a call; scene.refusal: what the keystore says instead of leave
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+import structlog
+from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2, router_pb2
+from prometheus_client import CollectorRegistry
+
+from edge.main import Edge, build
+from router.call import Caller
+from router.live import LiveHolds
+from router.service import InferenceService
+from services.config import Config
+from services.errors import GatewayError, Reason
+from services.inprocess import InProcessChannel
+from services.lifecycle import Runtime
+from services.methods import (
+    ADMISSION,
+    CHECK_HEALTH,
+    CREATE_KEY,
+    DELETE_KEYS,
+    GET_GATEWAY_BUDGET,
+    GET_KEY,
+    INFERENCE,
+    LIST_ENTRIES,
+    QUERY_SPEND,
+    SET_KEY_BLOCKED,
+)
+from services.resolve import fixed
+from services.settings import Settings
+from services.transport import Handlers
+
+LOG = structlog.get_logger()
+MASTER_KEY = "sk-master"
+
+
+@dataclass
+class Scene:
+    """What the edge's neighbours are to say, and what they were told."""
+
+    run: Callable[[Caller], Awaitable[None]] | None = None
+    refusal: GatewayError | None = None
+    # By every name that the test calls them.
+    keys: dict[str, keystore_pb2.Key] = field(default_factory=dict)
+    entries: list[ledger_pb2.Entry] = field(default_factory=list)
+    spend: list[ledger_pb2.SpendRow] = field(default_factory=lambda: [ledger_pb2.SpendRow()])
+    checked: list[router_pb2.DeploymentHealth] = field(default_factory=list)
+    admits: list[keystore_pb2.Admit] = field(default_factory=list)
+    settles: list[keystore_pb2.Settle] = field(default_factory=list)
+    questions: list[ledger_pb2.QuerySpendRequest] = field(default_factory=list)
+    edge: Edge | None = None
+
+    def client(self, key: str = MASTER_KEY) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.base_url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
+
+    @property
+    def port(self) -> int:
+        assert self.edge is not None
+        return self.edge.http_port
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def add_key(self, secret: str, key: keystore_pb2.Key) -> None:
+        """Make a key known by its secret's digest, which is what the edge asks by, and by its id."""
+        self.keys[hashlib.sha256(secret.encode()).hexdigest()] = self.keys[key.key_id] = key
+
+    def keystore(self) -> Handlers:
+        async def get_key(request: keystore_pb2.GetKeyRequest) -> keystore_pb2.GetKeyResponse:
+            return keystore_pb2.GetKeyResponse(key=self._key(request.name))
+
+        async def create(request: keystore_pb2.CreateKeyRequest) -> keystore_pb2.CreateKeyResponse:
+            return keystore_pb2.CreateKeyResponse(key=request.key, secret=request.secret or "sk-made")
+
+        async def block(request: keystore_pb2.SetKeyBlockedRequest) -> keystore_pb2.SetKeyBlockedResponse:
+            return keystore_pb2.SetKeyBlockedResponse(key=self._key(request.name))
+
+        async def delete(request: keystore_pb2.DeleteKeysRequest) -> keystore_pb2.DeleteKeysResponse:
+            return keystore_pb2.DeleteKeysResponse(deleted=[*request.names, *request.aliases])
+
+        async def budget(request: keystore_pb2.GetGatewayBudgetRequest) -> keystore_pb2.GetGatewayBudgetResponse:
+            return keystore_pb2.GetGatewayBudgetResponse()
+
+        return {
+            ADMISSION: self._admission,
+            GET_KEY: get_key,
+            CREATE_KEY: create,
+            SET_KEY_BLOCKED: block,
+            DELETE_KEYS: delete,
+            GET_GATEWAY_BUDGET: budget,
+        }
+
+    def ledger(self) -> Handlers:
+        async def query(request: ledger_pb2.QuerySpendRequest) -> ledger_pb2.QuerySpendResponse:
+            self.questions.append(request)
+            return ledger_pb2.QuerySpendResponse(rows=self.spend)
+
+        async def list_entries(request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
+            return ledger_pb2.ListEntriesResponse(entries=self.entries)
+
+        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries}
+
+    def router(self) -> Handlers:
+        catalog = common_pb2.Catalog(
+            models=[
+                common_pb2.CatalogModel(name="m", max_output_tokens=5),
+                common_pb2.CatalogModel(name="org/large", max_input_tokens=7),
+            ]
+        )
+
+        async def run(caller: Caller) -> None:
+            assert self.run is not None
+            await self.run(caller)
+
+        async def check(request: router_pb2.CheckHealthRequest) -> router_pb2.CheckHealthResponse:
+            return router_pb2.CheckHealthResponse(deployments=self.checked)
+
+        service = InferenceService(run, lambda: catalog, LiveHolds(), LOG)
+        return {INFERENCE: service.exchange, CHECK_HEALTH: check}
+
+    def _key(self, name: str) -> keystore_pb2.Key:
+        if name not in self.keys:
+            raise GatewayError(Reason.ERROR_REASON_NOT_FOUND, "Key not found in database", param="key")
+        return self.keys[name]
+
+    async def _admission(self, link) -> None:
+        while True:
+            for frame in await link.receive():
+                if frame.HasField("settle"):
+                    self.settles.append(frame.settle)
+                    continue
+                self.admits.append(frame.admit)
+                reply = keystore_pb2.AdmissionReplyFrame(sequence=frame.sequence)
+                if self.refusal is not None:
+                    reply.refused.CopyFrom(self.refusal.to_proto())
+                else:
+                    reply.admitted.principal.key_id = "k"
+                    reply.admitted.hold.epoch = "e"
+                link.send(reply)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """An edge of the test's own."""
+    made = Scene()
+    channels = {
+        "keystore": [InProcessChannel(made.keystore(), LOG)],
+        "ledger": [InProcessChannel(made.ledger(), LOG)],
+    }
+    edge = made.edge = build(
+        Runtime(
+            config=Config(),
+            settings=Settings(master_key=MASTER_KEY, max_body_bytes=100_000),
+            log=LOG,
+            registry=CollectorRegistry(),
+            channels=channels,
+            routers=fixed({"here": InProcessChannel(made.router(), LOG)}),
+            http_port=0,
+        )
+    )
+    await edge.start()
+    yield made
+    await edge.stop()
+    for (channel,) in channels.values():
+        await channel.close()

@@ -1,0 +1,73 @@
+"""Whatever an admin path is sent, the answer is no 500."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+from gateway.v1 import keystore_pb2, ledger_pb2, router_pb2
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edge.admin.keys import GenerateKey, NameKey, NameKeys
+from services.errors import GatewayError, Reason
+from tests.edge_scene import Scene
+
+PARAMETERS = ("limit", "start_date", "end_date", "user_id", "api_key", "request_id", "key", "model", "model_id")
+MEMBERS = sorted({*GenerateKey.__struct_fields__, *NameKey.__struct_fields__, *NameKeys.__struct_fields__})
+
+# What has undone other servers, beside what hypothesis thinks of.
+NASTY = (
+    *("", " ", "\0", "a\0b", "²", "٣", "-1", "0", "1e9", "NaN", "9" * 5000, "0x10", "../..", "%", "{}", "\ufffe"),
+    *("9999-12-31", "9998-12-31", "10000-01-01", "0000-00-00", "0001-01-01", "1969-12-31", "2024-02-30"),
+    *("2024-01-01", "2024-01-01 00:00:00", "2024-01-01T00:00:00+99:99", "٢٠٢٤-01-01", "sk-known", "1mo", "99999mo"),
+)
+values = st.sampled_from(NASTY) | st.text(max_size=20) | st.integers().map(str)
+queries = st.lists(
+    st.tuples(st.sampled_from(PARAMETERS) | st.text(max_size=5), values).map(lambda pair: "=".join(map(quote, pair))),
+    max_size=4,
+).map("&".join) | st.sampled_from(["%", "%ff=%fe", "&&==&", "limit", "limit=%C2%B2", "a=1;b=2", "start_date=%ED%A0%80"])
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | values
+json_values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(values, inner), max_leaves=6)
+objects = st.dictionaries(st.sampled_from(MEMBERS) | values, json_values, max_size=4)
+bodies = (
+    objects.map(lambda body: json.dumps(body).encode())
+    | json_values.map(lambda body: json.dumps(body).encode())
+    | st.binary(max_size=40)
+    | st.sampled_from(
+        [
+            b'{"key": "\\ud800"}',
+            b'{"models": ["\\udfff"]}',
+            b'{"metadata": {"\\ud800": 1}}',
+            b'{"max_budget": 1e400}',
+            b'{"max_budget": 1e308}',
+            b'{"max_budget": 99999999999999999999999999999999}',
+            b'{"max_budget": 9300000000}',
+            b'{"max_budget": true}',
+            b'{"metadata": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+            b'{"keys": [null]}',
+            b"[" * 100_000,
+            b"\xff\xfe{\x00}\x00",
+        ]
+    )
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=queries, body=bodies, name=values)
+@example(query="start_date=9999-12-31&end_date=9999-12-31", body=b"", name="m")
+@example(query="limit=%C2%B2", body=b'{"max_budget": 9300000000}', name="m")
+async def test_no_input_is_answered_by_a_500(scene: Scene, query: str, body: bytes, name: str) -> None:
+    """Each example goes to every route of the real table."""
+    scene.add_key("sk-known", keystore_pb2.Key(key_id="sk-known", models=["m"]))
+    scene.entries = [ledger_pb2.Entry(dispatch_id=b"\xff" * 16, duration_ms=1 << 62)]
+    scene.spend = [ledger_pb2.SpendRow(keys=["a", "b"], cost_nano_usd=(1 << 63) - 1)]
+    failure = GatewayError(Reason.ERROR_REASON_PROVIDER_TIMEOUT, "late").to_proto()
+    scene.checked = [router_pb2.DeploymentHealth(deployment_id="d", error=failure)]
+    assert scene.edge is not None
+    async with scene.client() as client:
+        for route in scene.edge.admin_routes:
+            path = route.path.replace("{model:path}", quote(name))
+            answer = await client.request(route.method, f"{path}?{query}", content=body)
+            assert answer.status_code != 500, (route.method, path, query, body, answer.text)
