@@ -117,6 +117,12 @@ class Accounting:
         """
         self._outbox.opened(interrupted_entry(request, body_bytes, ended, deployment))
 
+    def spent_nano_usd(self, request: router_pb2.Open, body_bytes: int, ended: Sequence[Attempt]) -> int:
+        """What attempts that have ended are billed for."""
+        if not ended:
+            return 0
+        return _cost(request.hold, [_bill(attempt, request, body_bytes) for attempt in ended])
+
     def entry(self, request: router_pb2.Open, outcome: Outcome) -> ledger_pb2.Entry:
         """The entry of a dispatch that has ended; nothing is written yet."""
         return entry_of(request, outcome)

@@ -16,7 +16,7 @@ from gateway.v1 import common_pb2
 from router.providers.output_limits import output_limit
 from router.providers.prices import Price, price_from, states_price
 from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, near_names
-from services.config import Config, ConfigError, ModelEntry, Place
+from services.config import Alias, Config, ConfigError, ModelEntry, Place
 from services.money import Rates
 
 
@@ -72,14 +72,24 @@ class Prices(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All model groups by name, each with at least one deployment. `left_out` says what cannot be served, and why."""
+    """All model groups by name, each with at least one deployment. `left_out` says what cannot be served, and why.
+
+    aliases: other names, each for some groups, of which those that do not exist are passed over.
+    """
 
     groups: Mapping[str, tuple[Deployment, ...]]
     left_out: tuple[str, ...] = ()
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
 
     def to_proto(self) -> common_pb2.Catalog:
         """The catalog as edges and keystores see it."""
-        return common_pb2.Catalog(models=[_model(name, group) for name, group in self.groups.items()])
+        models = [_model(name, group) for name, group in self.groups.items()]
+        for name, alias in self.aliases.items():
+            behind = tuple(each for group in alias.groups for each in self.groups.get(group, ()))
+            if behind:
+                models.append(_model(name, behind))
+                models[-1].hidden = alias.hidden
+        return common_pb2.Catalog(models=models)
 
 
 def _model(name: str, group: tuple[Deployment, ...]) -> common_pb2.CatalogModel:
@@ -126,7 +136,8 @@ def build(config: Config, environ: Mapping[str, str], prices: Callable[[], Price
             left_out.append(f"{entry.place} {entry.model_name} is left out: {target}")
         else:
             groups.setdefault(entry.model_name, []).append(_deployment(entry, target, config, environ, prices))
-    return Catalog({name: tuple(group) for name, group in groups.items()}, tuple(left_out))
+    by_name = {name: tuple(group) for name, group in groups.items()}
+    return Catalog(by_name, tuple(left_out), config.router_settings.model_group_alias)
 
 
 def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:

@@ -124,9 +124,14 @@ class Dispatch:
     def timeout_seconds(self, deployment: Deployment) -> float:
         """For an attempt that starts now: the deployment's own limit, or less when the call has less time left."""
         limit = deployment.stream_timeout_seconds if self.request.stream else deployment.timeout_seconds
+        left = self.time_left_seconds()
+        return limit if left is None else min(limit, left)
+
+    def time_left_seconds(self) -> float | None:
+        """Of the whole call; None when it has no limit of its own."""
         if not self.request.timeout_ms:
-            return limit
-        return min(limit, self.request.timeout_ms / 1000 - (self._clock() - self._began))
+            return None
+        return self.request.timeout_ms / 1000 - (self._clock() - self._began)
 
     def outcome(self) -> Outcome:
         """What it has come to. An attempt that is still under way ended with it."""

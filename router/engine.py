@@ -1,7 +1,7 @@
-"""The attempt loop: one dispatch from `open` to `result`, over the deployments of its model group.
+"""The attempt loop: one dispatch from `open` to `result`, over model groups and their deployments.
 
-- An attempt that fails before any content has gone out is followed by one at another deployment, when the kind of
-  failure allows it; after the head there is no way back.
+- An attempt that fails before any content has gone out is followed by another, when the kind of failure allows it: at
+  another deployment, after a pause at the same one, at a fallback group. After the head there is no way back.
 - However a dispatch ends, in an answer, an error, the caller's going away or a mistake of ours, exactly one entry is
   appended, in one synchronous `finally`.
 - The last bytes of an answer go out only once its entry is committed: no caller holds a whole answer that the gateway
@@ -11,25 +11,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.v1 import ledger_pb2, router_pb2
 
 from router.accounting import Accounting
+from router.allowance import is_affordable, output_limit
 from router.call import Caller
 from router.catalog import Catalog, Deployment
 from router.dispatch import Dispatch
 from router.routing.near import unknown_model_message
-from router.routing.shuffle import Randomness, pick
+from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
+from router.selection import Selection
 from router.transport import Response, Transport
 from router.wire.base import StreamDecoder, Wire, invalid_response
-from services.errors import GatewayError, Next, Reason
+from services.errors import GatewayError, Reason, unavailable
 
-# A caller waits through all of them; whoever has more deployments than this that fail has another problem.
-MAX_ATTEMPTS = 5
-
-# What an answer must have room for to be worth its input (architecture, section 5: the smallest useful hold).
-LEAST_OUTPUT_TOKENS = 16
+# Looked up once: an enum's member costs a microsecond.
+_MODEL_NOT_FOUND = Reason.ERROR_REASON_MODEL_NOT_FOUND
+_BUDGET_EXCEEDED = Reason.ERROR_REASON_BUDGET_EXCEEDED
+_NO_DEPLOYMENT = Reason.ERROR_REASON_NO_DEPLOYMENT_AVAILABLE
 
 # Enough for any message; a larger body of a failed request is not worth reading.
 MAX_ERROR_BODY_BYTES = 1024 * 1024
@@ -41,34 +42,34 @@ MAX_HELD_BYTES = 1024 * 1024
 class Engine:
     """Runs dispatches.
 
-    catalog: the one of the moment. mock: the transport of deployments with a `mock_response`. clock: seconds that
-    only go forward.
+    catalog: the one of the moment. wires: by the names that deployments give them. mock: the transport of deployments
+    with a `mock_response`. clock: seconds that only go forward.
     """
 
     def __init__(
         self,
         *,
         catalog: Callable[[], Catalog],
-        wire: Wire,
+        wires: Mapping[str, Wire],
         transport: Transport,
         mock: Transport,
         accounting: Accounting,
-        randomness: Randomness,
+        selection: Selection,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
-        self._wire = wire
+        self._wires = wires
         self._transport = transport
         self._mock = mock
         self._accounting = accounting
-        self._randomness = randomness
+        self._selection = selection
         self._clock = clock
 
     async def run(self, caller: Caller) -> None:
         """Answer one call. Raises GatewayError for the caller; cancelling it means that the caller is gone."""
         dispatch = Dispatch(caller.request, self._clock)
         try:
-            last = await self._try_deployments(caller, dispatch)
+            last = await self._try_groups(caller, dispatch)
             dispatch.end(ledger_pb2.ENTRY_STATUS_SUCCESS)
             await self._finish(caller, dispatch, last)
         except GatewayError as error:
@@ -81,50 +82,88 @@ class Engine:
             if not dispatch.is_accounted:
                 self._accounting.append(self._accounting.entry(dispatch.request, dispatch.outcome()))
 
-    async def _try_deployments(self, caller: Caller, dispatch: Dispatch) -> bytes:
-        """What is to be sent last."""
-        group = self._affordable(caller.request)
+    async def _try_groups(self, caller: Caller, dispatch: Dispatch) -> bytes:
+        """The model group that was asked for, then its fallbacks; what is to be sent last.
+
+        When all fail, the first failure is told: it is about what the caller asked for.
+        """
+        request = caller.request
+        groups = self._catalog().groups
+        chain = groups_to_try(request.model, self._selection.policy, groups)
+        if not chain:
+            # Only the master key may know of every group.
+            known = groups if request.principal.master else ()
+            raise GatewayError(_MODEL_NOT_FOUND, unknown_model_message(request.model, known))
         body = await caller.body()
         dispatch.body_bytes = len(body)
-        tried: set[str] = set()
         failure: GatewayError | None = None
-        while len(tried) < MAX_ATTEMPTS and (deployment := pick(group, tried, self._randomness)) is not None:
+        for name in chain:
+            try:
+                return await self._try_group(caller, dispatch, groups[name], body)
+            except GatewayError as error:
+                if dispatch.has_head or not may_fall_back(error):
+                    raise
+                failure = failure or error
+        raise failure or unavailable("No model group could be tried.")
+
+    async def _try_group(self, caller: Caller, dispatch: Dispatch, group: Sequence[Deployment], body: bytes) -> bytes:
+        """One deployment after the other, then, after a pause, those again that may answer later."""
+        selection, request = self._selection, caller.request
+        spent_nano_usd = self._accounting.spent_nano_usd(request, len(body), dispatch.ended)
+        group = [deployment for deployment in group if is_affordable(request, deployment, spent_nano_usd)]
+        if not group:
+            raise GatewayError(_BUDGET_EXCEEDED, "Budget has been exceeded! What is held does not pay for this call.")
+        tried: set[str] = set()
+        hopeless: set[str] = set()
+        failure: GatewayError | None = None
+        for attempt in range(1 + selection.policy.num_retries):
+            deployment = selection.choose(group, tried)
+            if deployment is None and failure is not None and may_repeat(failure):
+                await self._pause(dispatch, failure, attempt - 1)
+                tried = set(hopeless)
+                deployment = selection.choose(group, tried)
+            if deployment is None:
+                break
             tried.add(deployment.id)
+            selection.began(deployment)
             try:
                 last = await self._attempt(caller, dispatch, deployment, body)
                 dispatch.end_attempt()
+                selection.succeeded(deployment)
                 return last
             except GatewayError as error:
                 dispatch.end_attempt(error.reason)
-                if dispatch.has_head or error.meaning.next is Next.GIVE_UP:
+                selection.failed(deployment, error, alone=len(group) == 1)
+                if dispatch.has_head or not may_try_another(error):
                     raise
+                if not may_repeat(error):
+                    hopeless.add(deployment.id)
                 failure = error
+            finally:
+                selection.ended(deployment)
         raise failure or GatewayError(
-            Reason.ERROR_REASON_NO_DEPLOYMENT_AVAILABLE, "No deployments available for selected model."
+            _NO_DEPLOYMENT,
+            "No deployments available for selected model. All of them rest after failures; try again.",
+            retry_after_seconds=selection.wakes_in_seconds(group),
         )
 
-    def _affordable(self, request: router_pb2.Open) -> list[Deployment]:
-        """The group's deployments that the hold can pay for at all."""
-        groups = self._catalog().groups
-        if request.model not in groups:
-            # Only the master key may know of every group.
-            known = groups if request.principal.master else ()
-            raise GatewayError(Reason.ERROR_REASON_MODEL_NOT_FOUND, unknown_model_message(request.model, known))
-        group = [deployment for deployment in groups[request.model] if _is_affordable(request, deployment)]
-        if not group:
-            raise GatewayError(
-                Reason.ERROR_REASON_BUDGET_EXCEEDED,
-                "Budget has been exceeded! What is left does not pay for this call.",
-            )
-        return group
+    async def _pause(self, dispatch: Dispatch, failure: GatewayError, repeats: int) -> None:
+        """Wait before a group is tried again; not beyond the time that the call has."""
+        seconds = self._selection.pause_seconds(failure, max(0, repeats))
+        left = dispatch.time_left_seconds()
+        if left is not None and seconds >= left:
+            raise failure
+        await asyncio.sleep(seconds)
 
     async def _attempt(self, caller: Caller, dispatch: Dispatch, deployment: Deployment, body: bytes) -> bytes:
         """One try at one deployment; what is to be sent last."""
         timeout_seconds = dispatch.timeout_seconds(deployment)
         if timeout_seconds <= 0:
             raise GatewayError(Reason.ERROR_REASON_DEADLINE_EXCEEDED, "The time for this call is over.")
-        limit = caller.request.hold.output_tokens_limit
-        request = self._wire.encode(body, deployment, stream=caller.request.stream, output_tokens_limit=limit)
+        spent_nano_usd = self._accounting.spent_nano_usd(caller.request, len(body), dispatch.ended)
+        limit = output_limit(caller.request, deployment, spent_nano_usd)
+        wire = self._wires[deployment.wire]
+        request = wire.encode(body, deployment, stream=caller.request.stream, output_tokens_limit=limit)
         self._accounting.opened(caller.request, len(body), dispatch.ended, deployment)
         caller.sent(deployment.id)
         dispatch.begin_attempt(deployment)
@@ -133,12 +172,12 @@ class Engine:
             dispatch.answers(response.status)
             if not 200 <= response.status < 300:
                 said = await response.read(MAX_ERROR_BODY_BYTES)
-                raise self._wire.decode_error(response.status, response.headers, said, deployment)
+                raise wire.decode_error(response.status, response.headers, said, deployment)
             if caller.request.stream:
-                decoder = self._wire.stream(request, deployment)
+                decoder = wire.stream(request, deployment)
                 dispatch.streams(decoder)
                 return await _forward(caller, dispatch, deployment, decoder, response)
-            answer = self._wire.decode(await response.read(), deployment)
+            answer = wire.decode(await response.read(), deployment)
             dispatch.answered(answer)
             return answer.body
 
@@ -161,18 +200,6 @@ def _result_of(entry: ledger_pb2.Entry) -> router_pb2.Result:
     result.estimated = entry.estimated
     result.attempts = len(entry.attempts)
     return result
-
-
-def _is_affordable(request: router_pb2.Open, deployment: Deployment) -> bool:
-    """Whether the least that a useful answer may cost here fits the hold. Without a hold everything does."""
-    hold = request.hold
-    if not hold.epoch:
-        return True
-    # No limit imposed means that the hold pays for all that the caller asked for, however little that is.
-    least = deployment.ceiling_rates.ceiling(
-        input_tokens=request.input_tokens_bound, output_tokens=min(hold.output_tokens_limit, LEAST_OUTPUT_TOKENS)
-    )
-    return least <= hold.held_nano_usd
 
 
 async def _forward(

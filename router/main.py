@@ -24,14 +24,18 @@ from router.metrics import CallMetrics, OutboxMetrics
 from router.mock import MockTransport
 from router.outbox import Adoption, Outbox
 from router.providers.prices import load_price_table
+from router.routing.health import Health
+from router.routing.plan import Policy
+from router.selection import STRATEGIES, Selection
 from router.service import InferenceService
 from router.settlement import Settlement
 from router.transport import HttpTransport
-from router.wire.openai import OpenAIWire
+from router.wire import WIRES
 from services.errors import unavailable
 from services.ids import IdMint
 from services.lifecycle import Runtime
 from services.methods import CHECK_HEALTH, INFERENCE
+from services.router_settings import RouterSettings
 from services.transport import Handlers
 
 # Of the 10 s that a role has to stop: open calls first, then what they left in the outbox.
@@ -50,7 +54,7 @@ class _Parts:
     transport: HttpTransport
     engine: Engine
     # An engine over another catalog.
-    engine_over: Callable[[Callable[[], Catalog]], Engine]
+    engine_over: Callable[[Callable[[], Catalog], Selection], Engine]
 
 
 class Router:
@@ -74,6 +78,9 @@ class Router:
         self._catalog = await asyncio.to_thread(_build_catalog, self._runtime)
         for line in self._catalog.left_out:
             self._runtime.log.warning("deployment_left_out", reason=line)
+        strategy = self._runtime.config.router_settings.routing_strategy
+        if strategy not in STRATEGIES:
+            self._runtime.log.warning("routing_strategy_not_acted_on_yet", asked=strategy, used=STRATEGIES[0])
         self._parts = parts = self._make_parts()
         await parts.adoption.start()
         await parts.delivery.start()
@@ -100,7 +107,8 @@ class Router:
         if self._parts is None:
             raise unavailable("This router is starting; try again.")
         alone = Catalog({deployment.group: (deployment,)})
-        await self._parts.engine_over(lambda: alone).run(caller)
+        # A check asks this deployment and no other, once.
+        await self._parts.engine_over(lambda: alone, _selection(RouterSettings(num_retries=0))).run(caller)
 
     def _make_parts(self) -> _Parts:
         runtime = self._runtime
@@ -110,14 +118,16 @@ class Router:
         mock = MockTransport(lambda: uuid.uuid4().hex, time.time)
         accounting = Accounting(outbox, CallMetrics(runtime.registry), runtime.log)
 
-        def engine_over(catalog: Callable[[], Catalog]) -> Engine:
+        wires = {name: make(time.time) for name, make in WIRES.items()}
+
+        def engine_over(catalog: Callable[[], Catalog], selection: Selection) -> Engine:
             return Engine(
                 catalog=catalog,
-                wire=OpenAIWire(),
+                wires=wires,
                 transport=transport,
                 mock=mock,
                 accounting=accounting,
-                randomness=random.SystemRandom(),
+                selection=selection,
                 clock=time.monotonic,
             )
 
@@ -135,9 +145,29 @@ class Router:
                 log=runtime.log,
             ),
             transport=transport,
-            engine=engine_over(lambda: self._catalog),
+            engine=engine_over(lambda: self._catalog, _selection(runtime.config.router_settings)),
             engine_over=engine_over,
         )
+
+
+def _selection(settings: RouterSettings) -> Selection:
+    fallbacks = dict(settings.fallbacks)
+    if settings.default_fallbacks:
+        fallbacks.setdefault("*", settings.default_fallbacks)
+    policy = Policy(
+        num_retries=settings.num_retries,
+        retry_after_seconds=settings.retry_after,
+        fallbacks=fallbacks,
+        max_fallbacks=settings.max_fallbacks,
+        aliases={name: alias.groups for name, alias in settings.model_group_alias.items()},
+    )
+    return Selection(
+        policy,
+        strategy=settings.routing_strategy,
+        health=Health(cooldown_seconds=settings.cooldown_time, allowed_fails=settings.allowed_fails),
+        randomness=random.SystemRandom(),
+        clock=time.monotonic,
+    )
 
 
 def _build_catalog(runtime: Runtime) -> Catalog:

@@ -1,4 +1,4 @@
-"""Chooses the deployment for an attempt: those that are awake, by the configured strategy; and remembers how it went."""
+"""Chooses the deployment for an attempt: one that is awake, by the configured strategy; remembers how it went."""
 
 from __future__ import annotations
 

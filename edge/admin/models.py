@@ -46,7 +46,7 @@ class ModelAdmin:
 
     async def _models(self, request: AdminRequest) -> dict[str, common_pb2.CatalogModel]:
         assert request.credential is not None
-        models = self._routers.models
+        models = {name: model for name, model in self._routers.models.items() if not model.hidden}
         if request.credential.master:
             return models
         return _allowed(models, await self._key(request.credential.digest))

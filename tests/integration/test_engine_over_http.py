@@ -20,6 +20,9 @@ from router.catalog import Catalog, Deployment
 from router.engine import Engine
 from router.metrics import CallMetrics
 from router.mock import MockTransport
+from router.routing.health import Health
+from router.routing.plan import Policy
+from router.selection import Selection
 from router.transport import HttpTransport
 from router.wire.openai import OpenAIWire
 from services.errors import GatewayError, Reason
@@ -47,11 +50,17 @@ class Bench:
         self.groups = {"group": (self.deployment,)}
         self.engine = Engine(
             catalog=lambda: Catalog(groups=self.groups),
-            wire=OpenAIWire(),
+            wires={"openai": OpenAIWire()},
             transport=transport,
             mock=MockTransport(new_id=lambda: "0", clock=time.time),
             accounting=Accounting(self.log, CallMetrics(CollectorRegistry()), structlog.get_logger()),
-            randomness=random.Random(1),
+            selection=Selection(
+                Policy(num_retries=1),
+                strategy="simple-shuffle",
+                health=Health(),
+                randomness=random.Random(1),
+                clock=time.monotonic,
+            ),
             clock=time.monotonic,
         )
 

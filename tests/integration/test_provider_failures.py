@@ -11,6 +11,7 @@ import pytest
 from tests.fake_provider import Behaviour, FakeProvider
 
 CONFIG = """
+litellm_settings: {{num_retries: 0}}
 model_list:
   - model_name: gpt
     litellm_params: {{model: openai/upstream, api_base: "{base}", api_key: sk-provider-secret, timeout: 1}}

@@ -17,9 +17,12 @@ from prometheus_client import CollectorRegistry
 
 from router.accounting import Accounting
 from router.catalog import Catalog, Deployment
-from router.engine import MAX_ATTEMPTS, MAX_HELD_BYTES, Engine
+from router.engine import MAX_HELD_BYTES, Engine
 from router.metrics import CallMetrics
 from router.mock import MockTransport
+from router.routing.health import Health
+from router.routing.plan import Policy
+from router.selection import Selection
 from router.transport import MAX_BODY_BYTES
 from router.wire.base import HttpRequest
 from router.wire.openai import OpenAIWire
@@ -27,6 +30,7 @@ from services.errors import GatewayError, Reason
 from services.money import Rates
 from tests.engine_bench import Log, Recorder
 
+NUM_RETRIES = 1
 RATES = Rates(input=1_000_000_000, output=2_000_000_000)  # 1,000 and 2,000 nano-USD a token
 BODY = b'{"model":"group","messages":[{"role":"user","content":"hi"}]}'
 STREAM_BODY = BODY[:-1] + b',"stream":true}'
@@ -108,11 +112,17 @@ class Bench:
         metrics = CallMetrics(CollectorRegistry())
         self.engine = Engine(
             catalog=lambda: Catalog(groups={"group": tuple(self.deployments)}),
-            wire=OpenAIWire(),
+            wires={"openai": OpenAIWire()},
             transport=self.providers,
             mock=MockTransport(new_id=lambda: "0" * 32, clock=lambda: 1_700_000_000.0),
             accounting=Accounting(self.log, metrics, structlog.get_logger()),
-            randomness=random.Random(1),
+            selection=Selection(
+                Policy(num_retries=NUM_RETRIES),
+                strategy="simple-shuffle",
+                health=Health(),
+                randomness=random.Random(1),
+                clock=lambda: self.now,
+            ),
             clock=lambda: self.now,
         )
 
@@ -244,7 +254,7 @@ async def test_attempts_have_a_limit(bench: Bench) -> None:
     bench.deployments = [deployment(name) for name in "abcdefgh"]
     bench.providers.scripts = {name: Script([b""], status=500) for name in "abcdefgh"}
     await bench.fails(bench.caller())
-    assert len(bench.providers.requests) == MAX_ATTEMPTS
+    assert len(bench.providers.requests) == 1 + NUM_RETRIES
 
 
 @pytest.mark.parametrize("ending", [[ERROR], [], [GatewayError(Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, "cut")]])

@@ -233,6 +233,12 @@ def test_what_it_does_not_take_is_refused_by_name_or_dropped(given: dict[str, An
     assert sent({**given, "drop_params": True}) == sent({})
 
 
+def test_what_is_not_taken_and_no_text_either_is_refused_by_name() -> None:
+    with pytest.raises(GatewayError) as caught:
+        encode(b'{"messages":[],"logit_bias":"\xff"}', anthropic(), stream=False, output_tokens_limit=0)
+    assert caught.value.param == "logit_bias"
+
+
 def test_all_that_is_not_taken_is_named_at_once() -> None:
     assert "seed, logit_bias" in refused({"seed": 1, "logit_bias": {"1": 1}}).message
 

@@ -1,0 +1,82 @@
+"""What a hold lets an attempt cost, wherever it goes."""
+
+from __future__ import annotations
+
+import pytest
+from gateway.v1 import common_pb2, router_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.allowance import is_affordable, output_limit
+from router.catalog import Deployment
+from services.errors import GatewayError, Reason
+from services.money import Rates
+
+
+def deployment(input_rate: int, output_rate: int) -> Deployment:
+    rates = Rates(input=input_rate, output=output_rate)
+    return Deployment("d", "g", "openai", "m", "", rates=rates, ceiling_rates=rates)
+
+
+def request(
+    held: int, *, limit: int = 0, bound: int = 100, choices: int = 1, input_tokens: int = 10
+) -> router_pb2.Open:
+    hold = common_pb2.Hold(
+        held_nano_usd=held, output_tokens_limit=limit, output_tokens_bound=bound, choices=choices, epoch="e"
+    )
+    return router_pb2.Open(hold=hold, input_tokens_bound=input_tokens)
+
+
+# 1 nano-USD a token in, 2 out.
+PLAIN = deployment(1_000_000, 2_000_000)
+
+
+def test_a_hold_that_pays_in_full_imposes_nothing() -> None:
+    assert output_limit(request(10 + 200), PLAIN, 0) == 0
+
+
+def test_a_partial_hold_imposes_its_own_limit() -> None:
+    assert output_limit(request(10 + 80, limit=40), PLAIN, 0) == 40
+
+
+def test_a_dearer_fallback_gets_what_the_hold_buys_there() -> None:
+    assert output_limit(request(10 + 200), deployment(1_000_000, 5_000_000), 0) == 40
+
+
+def test_what_earlier_attempts_were_billed_is_gone() -> None:
+    assert output_limit(request(10 + 200), PLAIN, 100) == 50
+
+
+def test_what_pays_for_no_useful_answer_is_refused() -> None:
+    dear = deployment(1_000_000, 100_000_000)
+    assert not is_affordable(request(10 + 200), dear, 0)
+    with pytest.raises(GatewayError) as caught:
+        output_limit(request(10 + 200), dear, 0)
+    assert caught.value.reason == Reason.ERROR_REASON_BUDGET_EXCEEDED
+
+
+def test_without_a_hold_nothing_is_bounded() -> None:
+    free = router_pb2.Open(input_tokens_bound=10)
+    assert is_affordable(free, PLAIN, 0)
+    assert output_limit(free, PLAIN, 0) == 0
+
+
+amounts = st.integers(0, 10**12)
+rates = st.integers(0, 10**9)
+
+
+@given(amounts, amounts, rates, rates, st.integers(0, 10**6), st.integers(1, 10**5), st.integers(1, 8), st.data())
+def test_no_attempt_may_cost_more_than_what_is_left(
+    held, spent, in_rate, out_rate, tokens, bound, choices, data
+) -> None:
+    limit = data.draw(st.integers(0, bound))
+    asked = request(held, limit=limit, bound=bound, choices=choices, input_tokens=tokens)
+    there = deployment(in_rate, out_rate)
+    try:
+        imposed = output_limit(asked, there, spent)
+    except GatewayError:
+        return
+    answer = (imposed or bound) * choices
+    assert there.ceiling_rates.ceiling(input_tokens=tokens, output_tokens=answer) <= held - spent
+    assert imposed <= bound
+    assert not limit or imposed <= limit
