@@ -162,7 +162,8 @@ class Engine:
             raise GatewayError(Reason.ERROR_REASON_DEADLINE_EXCEEDED, "The time for this call is over.")
         spent_nano_usd = self._accounting.spent_nano_usd(caller.request, len(body), dispatch.ended)
         limit = output_limit(caller.request, deployment, spent_nano_usd)
-        wire = self._wires[deployment.wire]
+        # A mock answers in OpenAI's language, whatever provider it stands for.
+        wire = self._wires[deployment.wire if deployment.mock_response is None else "openai"]
         request = wire.encode(body, deployment, stream=caller.request.stream, output_tokens_limit=limit)
         self._accounting.opened(caller.request, len(body), dispatch.ended, deployment)
         caller.sent(deployment.id)

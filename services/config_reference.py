@@ -22,8 +22,6 @@ from services.known_keys import (
     ROUTER,
     TOP,
     Key,
-    Standing,
-    standing,
 )
 from services.router_settings import ROUTING_STRATEGIES
 
@@ -37,9 +35,8 @@ of it, without starting: mistakes with file, line and key (exit status 1), what 
 
 - `os.environ/NAME` in any text stands for that environment variable. A text that names a variable which is not set
   counts as absent.
-- A key with a star (*) is read and checked, and nothing acts on it yet. Those under "not acted on yet" are LiteLLM's,
-  and are accepted. Any other key is unknown and may be a typo. The start names all of them in one warning; none is an
-  error.
+- Keys under "not acted on yet" are LiteLLM's, and are accepted. Any other key is unknown and may be a typo. The start
+  names all of them in one warning; none is an error.
 - Numbers may be written as texts. Prices are read as decimals, to the last digit.
 
 What describes the process instead of models and budgets is in [settings.md](settings.md).
@@ -61,7 +58,8 @@ _NOTES: Mapping[str, str] = {
     "LiteLLM's other prices (`*_cost_per_*`), `supports_*`, `mock_*` and what clouds want (`aws_*`, `azure_*`, ...).",
     INFO: "Not acted on yet either: LiteLLM's other prices (`*_cost_per_*`) and `supports_*`.",
     LITELLM: "What also stands in `router_settings` counts there first.",
-    ROUTER: f"Strategies: {', '.join(f'`{name}`' for name in ROUTING_STRATEGIES)}.",
+    ROUTER: f"Strategies: {', '.join(f'`{name}`' for name in ROUTING_STRATEGIES)}. This version acts on\n"
+    "`simple-shuffle` and `least-busy`; with the others it shuffles, and its log says so.",
 }
 
 
@@ -88,8 +86,7 @@ def _rows(section: str) -> Iterator[tuple[str, Key]]:
     """The keys that are read; those of one meaning share a row."""
     rows: dict[Key, list[str]] = {}
     for name, key in READ[section].items():
-        star = "" if standing(section, name) is Standing.ACTED_ON else " *"
-        rows.setdefault(key, []).append(f"`{name}`{star}")
+        rows.setdefault(key, []).append(f"`{name}`")
     for key, names in rows.items():
         yield ", ".join(names), key
 

@@ -128,17 +128,6 @@ READ: Mapping[str, Mapping[str, Key]] = {
     },
 }  # fmt: skip
 
-# Read and checked, but nothing looks at them: what makes something look takes them out of here.
-NOT_ACTED_ON_YET: frozenset[tuple[str, str]] = frozenset(
-    {
-        (PARAMS, "drop_params"),
-        (LITELLM, "drop_params"),
-        *((section, name) for section in (LITELLM, ROUTER) for name in _RETRIES),
-        (ROUTER, "routing_strategy"),
-        (ROUTER, "model_group_alias"),
-    }
-)
-
 # LiteLLM's other keys.
 ACCEPTED: Mapping[str, frozenset[str]] = {
     section: frozenset(names.split())
@@ -243,7 +232,7 @@ _MAX_NEAR = 2
 def standing(section: str, name: str) -> Standing:
     """What becomes of a key of a section, both without the numbers of lists."""
     if name in READ[section]:
-        return Standing.NOT_YET if (section, name) in NOT_ACTED_ON_YET else Standing.ACTED_ON
+        return Standing.ACTED_ON
     family = FAMILIES.get(section)
     known = name in ACCEPTED[section] or (family is not None and family.fullmatch(name))
     return Standing.NOT_YET if known else Standing.UNKNOWN

@@ -70,6 +70,8 @@ class FakeProvider:
     async def start(self) -> web.AppRunner:
         app = web.Application(client_max_size=128 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._answer)
+        # Anthropic's path: what is answered there is given whole, as a `body`.
+        app.router.add_post("/v1/messages", self._answer)
         # The handler is told when the caller goes away.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
