@@ -145,6 +145,11 @@ class Keystore:
         peer = await self.edge()
         peer.send(hello=keystore_pb2.Hello(router_id=router_id))
         peer.send(catalog=CATALOG)
+        # Frames of a link are taken in order, those of different links are not: the catalog must be here before an
+        # edge asks on another. That the router is known is stored before its next frame is taken.
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while self.role._admission._peers.prices is None:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.005)
         return peer
 
     async def call(self, method: Any, request: Any) -> Any:
