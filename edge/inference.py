@@ -97,7 +97,9 @@ class Inference:
         except Exception:
             self._log.exception("call_failed", call_id=answer.call_id)
             await answer.fail(internal(), self._budget_exceeded_status)
-        self._metrics.count(self._operation.id, answer.status, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._metrics.count(self._operation.id, answer.status, seconds)
+        self._log.info("call", **answer.facts(), duration_ms=round(seconds * 1000))
 
     async def _run(
         self, credential: Credential, dispatch_id: bytes, body: bytes, connection: LimitedProtocol, answer: Answer
@@ -164,6 +166,7 @@ class Inference:
             self._admission.release(request.dispatch_id, request.hold.epoch)
             raise
         call = router.open(request)
+        answer.request, answer.call = request, call
         connection.watch(call.on_gone)
         try:
             await call.send_body(body)
@@ -183,14 +186,36 @@ class Inference:
 
 
 class Answer:
-    """What goes back to one caller. `status` is 0 until the first byte has gone out."""
+    """What goes back to one caller. `status` is 0 until the first byte has gone out.
 
-    __slots__ = ("_send", "call_id", "status")
+    request, call: of its last dispatch; None before there was one. error: how it failed, if it did.
+    """
+
+    __slots__ = ("_send", "call", "call_id", "error", "request", "status")
 
     def __init__(self, send: Send, call_id: str) -> None:
         self._send = send
         self.call_id = call_id
         self.status = 0
+        self.request: router_pb2.Open | None = None
+        self.call: RouterCall | None = None
+        self.error: GatewayError | None = None
+
+    def facts(self) -> dict[str, object]:
+        """What the log tells of the call: ids, names and amounts; nothing of what was said, and no secret."""
+        facts: dict[str, object] = {"call_id": self.call_id, "status": self.status}
+        if self.request is not None:
+            facts["dispatch_id"] = to_text(self.request.dispatch_id)
+            facts["key_id"] = self.request.principal.key_id
+            facts["model"] = self.request.model
+            facts["stream"] = self.request.stream
+        if self.call is not None and self.call.head is not None:
+            facts["deployment_id"] = self.call.head.deployment_id
+        if self.call is not None and self.call.result is not None:
+            facts["cost_nano_usd"] = self.call.result.cost_nano_usd
+        if self.error is not None:
+            facts["error"] = Reason.Name(self.error.reason)
+        return facts
 
     async def whole(self, call: RouterCall) -> None:
         """Wait for the whole answer, then write it."""
@@ -239,6 +264,7 @@ class Answer:
 
     async def fail(self, error: GatewayError, budget_exceeded_status: int) -> None:
         """Say what went wrong: with a status before the first byte, as one event after it."""
+        self.error = error
         if self.status:
             await self._send({"type": "http.response.body", "body": render_event(error)})
             return

@@ -166,3 +166,26 @@ async def test_a_caller_that_leaves_stops_the_provider(gateway, fake_provider) -
                 break
     await asyncio.wait_for(fake_provider.seen[0].ended.wait(), 5)
     assert fake_provider.seen[0].aborted
+
+
+async def test_every_call_is_one_line_of_the_log_and_tells_no_secret(stack, fake_provider) -> None:
+    environ = {"PROVIDER_KEY": "sk-provider"}
+    gateway = await stack(CONFIG.format(base=fake_provider.base_url), shape="split", environ=environ)
+    async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers) as client:
+        key = (await client.post("/key/generate", json={"max_budget": 1})).json()["key"]
+        request = {"model": "gpt", "messages": [{"role": "user", "content": "a private matter"}]}
+        headers = {"Authorization": f"Bearer {key}", "x-litellm-call-id": "mine"}
+        assert (await client.post("/v1/chat/completions", json=request, headers=headers)).status_code == 200
+        assert (await client.post("/v1/chat/completions", json=request | {"model": "nope"})).is_error
+    await gateway.stop("edge")
+    good, bad = (event for event in gateway.logs("edge") if event["event"] == "call")
+    assert (good["call_id"], good["status"], good["model"], good["level"]) == ("mine", 200, "gpt", "info")
+    assert good["cost_nano_usd"] == 23_000
+    assert good["dispatch_id"]
+    assert good["key_id"]
+    assert good["deployment_id"]
+    assert (bad["status"], bad["error"]) == (400, "ERROR_REASON_MODEL_NOT_FOUND")
+    for name in ("edge", "router", "keystore", "ledger"):
+        written = gateway.log_file(name).read_text()
+        for secret in (key, gateway.master_key, "sk-provider", "a private matter"):
+            assert secret not in written
