@@ -37,7 +37,7 @@ def output_limit(request: router_pb2.Open, deployment: Deployment, spent_nano_us
     """
     hold = request.hold
     if not hold.epoch:
-        return 0
+        return hold.output_tokens_limit  # no money is held; a health check has a limit all the same
     left_nano_usd = hold.held_nano_usd - spent_nano_usd
     choices = max(1, hold.choices)
     wanted = hold.output_tokens_limit or hold.output_tokens_bound

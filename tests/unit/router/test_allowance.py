@@ -61,6 +61,11 @@ def test_without_a_hold_nothing_is_bounded() -> None:
     assert output_limit(free, PLAIN, 0) == 0
 
 
+def test_a_limit_without_money_is_imposed_as_it_is() -> None:
+    check = router_pb2.Open(input_tokens_bound=10, hold=common_pb2.Hold(output_tokens_limit=1))
+    assert output_limit(check, PLAIN, 0) == 1
+
+
 amounts = st.integers(0, 10**12)
 rates = st.integers(0, 10**9)
 

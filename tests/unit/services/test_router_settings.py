@@ -100,12 +100,6 @@ def test_a_mistake_names_its_key(text: str, message: str) -> None:
     assert error_of(f"router_settings: {text}") == f"f.yaml:1: router_settings.{message}"
 
 
-def test_until_something_acts_on_them_they_are_named() -> None:
-    ignored = whole(f"router_settings:{BOTH}  routing_strategy: least-busy\n  model_group_alias: {{a: b}}\n").ignored
-    assert {key.path for key in ignored if key.known} == {
-        f"router_settings.{name}"
-        for name in (
-            *("num_retries", "retry_after", "fallbacks", "default_fallbacks", "max_fallbacks", "allowed_fails"),
-            *("cooldown_time", "routing_strategy", "model_group_alias"),
-        )
-    }
+def test_they_are_acted_on() -> None:
+    written = f"router_settings:{BOTH}  routing_strategy: least-busy\n  model_group_alias: {{a: b}}\n"
+    assert whole(written).ignored == ()
