@@ -72,8 +72,12 @@ class RouterCall:
         """Nothing more is to be waited for."""
         return self.ended or self.gone
 
+    def fits(self, body: bytes) -> bool:
+        """Whether a body may travel in `open`; its credit is taken then."""
+        return len(body) <= MAX_DATA_BYTES and self._window.try_take(len(body))
+
     async def send_body(self, body: bytes) -> None:
-        """Send the request body, in parts, as fast as the router takes it."""
+        """Send a request body that did not fit into `open`, in parts, as fast as the router takes it."""
         for start in range(0, len(body), MAX_DATA_BYTES):
             part = body[start : start + MAX_DATA_BYTES]
             if not self._window.try_take(len(part)):
@@ -122,6 +126,11 @@ class RouterCall:
         """A frame of this call."""
         if kind == "data":
             self._parts.append(frame.data.body)
+        elif kind == "answer":
+            answer = frame.answer
+            self.head = answer.head
+            self._parts.append(answer.body)
+            self.result = answer.result
         elif kind == "result":
             self.result = frame.result
         elif kind == "head":
@@ -202,11 +211,16 @@ class RouterLink:
             await self._emptied.wait()
         await self.stop()
 
-    def open(self, request: router_pb2.Open) -> RouterCall:
-        """Begin a call. When the link has just broken, the call is lost from the start."""
+    def open(self, request: router_pb2.Open, body: bytes) -> RouterCall:
+        """Begin a call, with its body if that fits, else `send_body` is to follow (`request.body` tells).
+
+        When the link has just broken, the call is lost from the start.
+        """
         self._number += 1
         call = RouterCall(self, self._number)
         self.calls[call.number] = call
+        if call.fits(body):
+            request.body = body
         self.send(router_pb2.EdgeFrame(call=call.number, open=request))
         if self._link is not None:
             self._link.open_calls = len(self.calls)

@@ -152,6 +152,7 @@ class Inference:
             hold=hold,
             body_bytes=size,
             input_tokens_bound=peek.input_tokens_bound,
+            wants_sent=not self._operation.stateless,
         )
 
     async def _dispatch(
@@ -165,11 +166,12 @@ class Inference:
         except (GatewayError, CallerGone):
             self._admission.release(request.dispatch_id, request.hold.epoch)
             raise
-        call = router.open(request)
+        call = router.open(request, body)
         answer.request, answer.call = request, call
         connection.watch(call.on_gone)
         try:
-            await call.send_body(body)
+            if not request.body:
+                await call.send_body(body)
             await (answer.stream(call) if peek.stream else answer.whole(call))
         finally:
             connection.unwatch()

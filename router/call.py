@@ -21,6 +21,9 @@ class Caller(Protocol):
     def sent(self, deployment_id: str) -> None:
         """A provider request has been started."""
 
+    async def answer(self, head: router_pb2.Head, body: bytes, result: router_pb2.Result) -> None:
+        """A whole answer at once, and the end of the call: `head`, `data` and `result`."""
+
     def head(self, head: router_pb2.Head) -> None:
         """The answer begins; from here on there is no way back."""
 

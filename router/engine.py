@@ -187,10 +187,12 @@ class Engine:
         entry = self._accounting.entry(dispatch.request, dispatch.outcome())
         dispatch.is_accounted = True
         await self._accounting.commit(entry)
-        if not dispatch.has_head:
-            caller.head(dispatch.head("application/json", dispatch.ended[-1].deployment))
-        await caller.data(last)
-        caller.result(_result_of(entry))
+        if dispatch.has_head:
+            await caller.data(last)
+            caller.result(_result_of(entry))
+        else:
+            head = dispatch.head("application/json", dispatch.ended[-1].deployment)
+            await caller.answer(head, last, _result_of(entry))
 
 
 def _result_of(entry: ledger_pb2.Entry) -> router_pb2.Result:

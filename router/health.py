@@ -105,6 +105,9 @@ class _Check:
     def sent(self, deployment_id: str) -> None:
         pass
 
+    async def answer(self, head: router_pb2.Head, body: bytes, result: router_pb2.Result) -> None:
+        pass
+
     def head(self, head: router_pb2.Head) -> None:
         pass
 

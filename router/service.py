@@ -44,10 +44,11 @@ class InboundCall:
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._window = Window(CALL_BYTES, link_window)
-        self._parts: list[bytes] = []
-        self._received = 0
-        self._uncredited = 0
-        self._is_complete = False
+        body = request.body
+        self._parts: list[bytes] = [body] if body else []
+        self._received = len(body)
+        self._uncredited = len(body)
+        self._is_complete = bool(body)
         # Only for a body that is not here yet when it is asked for.
         self._arrival: asyncio.Future[None] | None = None
 
@@ -58,6 +59,8 @@ class InboundCall:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def sent(self, deployment_id: str) -> None:
+        if not self.request.wants_sent:
+            return
         # Not urgent: with a fast provider it travels with the head. An edge that loses the link before it has come
         # takes the call for unsent; that costs nothing but a dispatch, since what moves is dispatched anew.
         # Frames are filled member by member: by the constructor they cost twice as much.
@@ -78,6 +81,19 @@ class InboundCall:
             frame = router_pb2.RouterFrame(call=self.number)
             frame.data.body = part
             self._send(frame)
+
+    async def answer(self, head: router_pb2.Head, body: bytes, result: router_pb2.Result) -> None:
+        if len(body) > MAX_DATA_BYTES or not self._window.try_take(len(body)):
+            self.head(head)
+            await self.data(body)
+            self.result(result)
+            return
+        frame = router_pb2.RouterFrame(call=self.number)
+        answer = frame.answer
+        answer.head.CopyFrom(head)
+        answer.body = body
+        answer.result.CopyFrom(result)
+        self._send(frame)
 
     def result(self, result: router_pb2.Result) -> None:
         frame = router_pb2.RouterFrame(call=self.number)

@@ -1,4 +1,4 @@
-"""The only way to a provider: HTTP/1.1 over aiohttp, behind an interface small enough to put another client there.
+"""The only way to a provider: HTTP/1.1, behind an interface small enough to put another client there.
 
 One deadline covers an attempt from its first byte to its last. Whoever leaves `open` early, by an error or because
 the caller is gone, closes the connection at once, so that the provider stops generating.
@@ -7,42 +7,30 @@ the caller is gone, closes the connection at once, so that the provider stops ge
 from __future__ import annotations
 
 import asyncio
-import functools
+import socket
+import ssl
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol
 
-import aiohttp
-from aiohttp.payload import BytesPayload
-from yarl import URL
-
 from router.catalog import Deployment
+from router.connections import CONNECT_TIMEOUT_SECONDS, Connections
+from router.http1 import Broken, Connection
+from router.target import head_of, target_of
 from router.wire.base import HttpRequest, invalid_response
 from services.errors import GatewayError, Reason
 
 # The largest body that is held in memory: four images in base64, or a very long answer with log probabilities.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
-# A host that does not complete a handshake in this time is down; it must not use up the attempt's whole time.
-CONNECT_TIMEOUT_SECONDS = 10.0
-
-# Below the 5 s after which uvicorn, and with it vLLM, closes idle connections: a request sent into a connection that
-# is just being closed is lost.
-KEEP_ALIVE_SECONDS = 4.0
-
-# A stream's terminator comes a moment before the end of the HTTP body; waiting this long for it saves the connection.
-_DRAIN_SECONDS = 0.02
-
 # The first kind that fits.
 _WHAT_HAPPENED: Mapping[type[Exception], str] = {
-    aiohttp.ServerTimeoutError: f"could not be reached within {CONNECT_TIMEOUT_SECONDS:g} s",
-    aiohttp.ClientConnectorDNSError: "could not be found: its name does not resolve",
-    aiohttp.ClientSSLError: "could not be reached: TLS failed",
-    aiohttp.ClientConnectorError: "could not be reached: connection error",
-    aiohttp.ClientPayloadError: "broke off its answer",
+    TimeoutError: f"could not be reached within {CONNECT_TIMEOUT_SECONDS:g} s",
+    socket.gaierror: "could not be found: its name does not resolve",
+    ssl.SSLError: "could not be reached: TLS failed",
+    OSError: "could not be reached: connection error",
     ValueError: "has an address or a credential that cannot be sent",
-    Exception: "closed the connection",
 }
 
 
@@ -75,62 +63,22 @@ class Transport(Protocol):
         """
 
 
-# What aiohttp raises for a provider that cannot be reached, breaks off, or cannot be asked.
-_FAILURES = (aiohttp.ClientError, OSError, ValueError)
-
-
-class _AiohttpResponse:
-    __slots__ = ("_content", "_deployment", "_response", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse, deployment: Deployment) -> None:
-        self.status = response.status
-        self._response = response
-        self._content = response.content
-        self._deployment = deployment
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {name.lower(): value for name, value in self._response.headers.items()}
-
-    async def chunk(self) -> bytes:
-        try:
-            return await self._content.readany()
-        except _FAILURES as error:
-            raise _failure(error, self._deployment) from None
-
-    async def read(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-        parts = []
-        size = 0
-        content = self._content
-        while not content.at_eof():
-            part = await self.chunk()
-            parts.append(part)
-            size += len(part)
-            if size > max_bytes:
-                raise invalid_response(self._deployment, f"it is larger than {max_bytes} bytes", self.status)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 class HttpTransport:
-    """`Transport` over sockets. Make it, and close it, inside the event loop that uses it."""
+    """`Transport` over sockets. Make it, and close it, inside the event loop that uses it.
 
-    def __init__(self) -> None:
+    tls: whom to trust; the system's authorities unless given.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
-            # Without `total`: it costs a third of a request's time, and `open` has a deadline of its own.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
-            # What one caller's provider sets must not reach another's.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
+        self._connections = Connections(tls or ssl.create_default_context())
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        await self._connections.close()
 
-    def open(self, request: HttpRequest, deployment: Deployment, *, timeout_seconds: float) -> _Request:
-        return _Request(self._loop, self._session, request, deployment, timeout_seconds)
+    def open(self, request: HttpRequest, deployment: Deployment, *, timeout_seconds: float) -> _Exchange:
+        return _Exchange(self._loop, self._connections, request, deployment, timeout_seconds)
 
 
 class _Deadline:
@@ -158,67 +106,94 @@ class _Deadline:
         return self._task.uncancel() <= self._cancels_before and isinstance(error, asyncio.CancelledError)
 
 
-class _Request:
-    """One request, entered once the head of its answer is here; a class, since a generator costs a call 10 us more."""
+class _Exchange:
+    """One request, entered once the head of its answer is here, and that answer.
 
-    __slots__ = ("_deadline", "_deployment", "_loop", "_request", "_response", "_session", "_timeout_seconds")
+    A class, since a generator costs a call 10 us more.
+    """
+
+    __slots__ = ("_connection", "_connections", "_deadline", "_deployment", "_loop", "_request", "_timeout_seconds")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        session: aiohttp.ClientSession,
+        connections: Connections,
         request: HttpRequest,
         deployment: Deployment,
         timeout_seconds: float,
     ) -> None:
         self._loop = loop
-        self._session = session
+        self._connections = connections
         self._request = request
         self._deployment = deployment
         self._timeout_seconds = timeout_seconds
         self._deadline: _Deadline | None = None
-        self._response: aiohttp.ClientResponse | None = None
+        self._connection: Connection | None = None
 
     async def __aenter__(self) -> Response:
         self._deadline = _Deadline(self._loop, self._timeout_seconds)
         try:
             try:
-                response = await self._session.request(
-                    self._request.method,
-                    _url(self._request.url),
-                    # A payload of its own type: aiohttp would look for one in its registry.
-                    data=BytesPayload(self._request.body, content_type="application/json"),
-                    headers=self._request.headers,
-                    allow_redirects=False,
-                )
-            except _FAILURES as error:
-                raise _failure(error, self._deployment) from None
-            self._response = response
-            _check_encoding(response, self._deployment)
+                target = target_of(self._request.url)
+                head = head_of(self._request, target)
+                self._connection = await self._connections.get(target.origin)
+                await self._connection.request(head, self._request.body)
+            except (Broken, OSError, ValueError) as error:
+                raise self._failure(error) from None
+            self._check_encoding()
         except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
+            self._leave(error)
             raise
-        return _AiohttpResponse(response, self._deployment)
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        response = self._response
-        if response is not None and error is None:
-            try:
-                if not response.content.at_eof():
-                    await _drain(response.content)
-            except BaseException as late:
-                # The deadline, or the caller's going away, in the last moment.
-                response.close()
-                self._leave(late)
-                raise
-            response.release()
-        elif response is not None:
-            response.close()
         self._leave(error)
 
+    @property
+    def status(self) -> int:
+        return self._open().status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._open().headers}
+
+    async def chunk(self) -> bytes:
+        try:
+            return await self._open().chunk()
+        except Broken as error:
+            raise self._failure(error) from None
+
+    async def read(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+        parts = []
+        size = 0
+        while part := await self.chunk():
+            parts.append(part)
+            size += len(part)
+            if size > max_bytes:
+                raise invalid_response(self._deployment, f"it is larger than {max_bytes} bytes", self.status)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _open(self) -> Connection:
+        assert self._connection is not None, "an answer is read inside `async with`"
+        return self._connection
+
+    def _check_encoding(self) -> None:
+        for name, value in self._open().headers:
+            if len(name) == 16 and name.lower() == b"content-encoding" and value.lower() != b"identity":
+                encoding = value.decode("latin-1")
+                raise invalid_response(
+                    self._deployment, f"it is compressed ({encoding}), which was not asked for", self.status
+                )
+
     def _leave(self, error: BaseException | None) -> None:
+        """The connection is closed at once when something went wrong; else it is used again."""
+        if self._connection is not None:
+            if error is None:
+                self._connections.leave(self._connection)
+            else:
+                self._connection.abort()
         if self._deadline is not None and self._deadline.end(error):
             raise GatewayError(
                 Reason.ERROR_REASON_PROVIDER_TIMEOUT,
@@ -226,29 +201,11 @@ class _Request:
                 provider=self._deployment.provider,
             ) from None
 
-
-@functools.lru_cache(maxsize=1024)
-def _url(text: str) -> URL:
-    """Parsed once an address; there are as many as deployments."""
-    return URL(text)
-
-
-def _failure(error: Exception, deployment: Deployment) -> GatewayError:
-    """aiohttp's failure as the gateway's, in its own words: aiohttp's show addresses, headers and internals."""
-    what = next(what for kind, what in _WHAT_HAPPENED.items() if isinstance(error, kind))
-    return GatewayError(
-        Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, f"{deployment.provider} {what}.", provider=deployment.provider
-    )
-
-
-async def _drain(content: aiohttp.StreamReader) -> None:
-    """Read what little may follow an answer, so that its connection can be used again."""
-    with suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            await content.readany()
-
-
-def _check_encoding(response: aiohttp.ClientResponse, deployment: Deployment) -> None:
-    encoding = response.headers.get("Content-Encoding")
-    if encoding is not None and encoding.lower() != "identity":
-        raise invalid_response(deployment, f"it is compressed ({encoding}), which was not asked for", response.status)
+    def _failure(self, error: Exception) -> GatewayError:
+        """In the gateway's own words: those of a library show addresses, headers and internals."""
+        if isinstance(error, Broken):
+            what = str(error)
+        else:
+            what = next(what for kind, what in _WHAT_HAPPENED.items() if isinstance(error, kind))
+        provider = self._deployment.provider
+        return GatewayError(Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, f"{provider} {what}.", provider=provider)

@@ -55,6 +55,11 @@ class Recorder:
     def sent(self, deployment_id: str) -> None:
         self.events.append(f"sent {deployment_id}")
 
+    async def answer(self, head: router_pb2.Head, body: bytes, result: router_pb2.Result) -> None:
+        self.head(head)
+        await self.data(body)
+        self.result(result)
+
     def head(self, head: router_pb2.Head) -> None:
         self.events.append("head")
         self.heads.append(head)

@@ -15,7 +15,7 @@ from edge.exchange import RouterCall, RouterLink, Routers
 from router.call import Caller
 from router.live import LiveHolds
 from router.service import InferenceService
-from services.credit import CALL_BYTES
+from services.credit import CALL_BYTES, LINK_BYTES
 from services.errors import GatewayError, Reason
 from services.inprocess import InProcessChannel
 from services.link import MAX_DATA_BYTES
@@ -39,17 +39,18 @@ class Plane:
     service: InferenceService
     live: LiveHolds
 
-    async def open(self, body: bytes = b"{}", epoch: str = "") -> RouterCall:
+    async def open(self, body: bytes = b"{}", epoch: str = "", wants_sent: bool = True) -> RouterCall:
         link = await self.routers.wait_for_router()
-        call = link.open(
-            router_pb2.Open(
-                dispatch_id=b"d" * 16,
-                model="m",
-                body_bytes=len(body),
-                hold=common_pb2.Hold(epoch=epoch, held_nano_usd=5),
-            )
+        request = router_pb2.Open(
+            dispatch_id=b"d" * 16,
+            model="m",
+            body_bytes=len(body),
+            hold=common_pb2.Hold(epoch=epoch, held_nano_usd=5),
+            wants_sent=wants_sent,
         )
-        await call.send_body(body)
+        call = link.open(request, body)
+        if not request.body:
+            await call.send_body(body)
         return call
 
 
@@ -117,6 +118,39 @@ async def test_a_call_carries_its_body_there_and_its_answer_back(plane) -> None:
         assert call.result is not None
         assert call.result.cost_nano_usd == 7
         call.close()
+
+
+@pytest.mark.parametrize("size", [1, MAX_DATA_BYTES, MAX_DATA_BYTES + 1, 3 * CALL_BYTES])
+async def test_a_whole_answer_arrives_whole_whatever_its_size(plane, size: int) -> None:
+    """In one frame while it fits into one, else in parts; the edge acknowledges both alike."""
+
+    async def run(caller: Caller) -> None:
+        await caller.answer(HEAD, await caller.body(), router_pb2.Result(cost_nano_usd=7))
+
+    async with plane(run) as made:
+        for _ in range(3):
+            body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+            call = await made.open(body)
+            assert await gather(call) == body
+            assert call.head == HEAD
+            assert call.result is not None
+            assert call.result.cost_nano_usd == 7
+            call.close()
+        link = await made.routers.wait_for_router()
+        assert link.window.available == LINK_BYTES
+
+
+async def test_only_who_wants_to_know_is_told_that_a_request_was_sent(plane) -> None:
+    async def run(caller: Caller) -> None:
+        caller.sent("d")
+        await caller.answer(HEAD, b"{}", router_pb2.Result())
+
+    async with plane(run) as made:
+        for wants_sent in (False, True):
+            call = await made.open(wants_sent=wants_sent)
+            await gather(call)
+            assert call.sent == wants_sent
+            call.close()
 
 
 async def test_bodies_larger_than_every_window_pass_both_ways(plane) -> None:

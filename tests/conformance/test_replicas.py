@@ -51,9 +51,7 @@ class Fleet:
     async def open(self) -> RouterCall:
         """A call at whichever router the edge chooses."""
         link = await self.routers.wait_for_router()
-        call = link.open(router_pb2.Open(dispatch_id=b"d" * 16, model="m", body_bytes=2))
-        await call.send_body(b"{}")
-        return call
+        return link.open(router_pb2.Open(dispatch_id=b"d" * 16, model="m", body_bytes=2), b"{}")
 
     async def until(self, *addresses: str) -> None:
         """Until these are the routers that take calls."""
