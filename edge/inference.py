@@ -21,7 +21,7 @@ from edge.exchange import RouterCall, Routers
 from edge.http import CallerGone, call_id_of, read_body
 from edge.metrics import EdgeMetrics
 from edge.peek import Peek
-from edge.server import LimitedProtocol
+from edge.server import CorkedTransport, LimitedProtocol
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.ids import IdMint, to_text
 from services.money import usd_text
@@ -172,8 +172,9 @@ class Inference:
         try:
             if not request.body:
                 await call.send_body(body)
-            await (answer.stream(call) if peek.stream else answer.whole(call))
+            await (answer.stream(call, connection.corked) if peek.stream else answer.whole(call, connection.corked))
         finally:
+            connection.corked.uncork()
             connection.unwatch()
             call.close()
         if call.gone:
@@ -219,7 +220,7 @@ class Answer:
             facts["error"] = Reason.Name(self.error.reason)
         return facts
 
-    async def whole(self, call: RouterCall) -> None:
+    async def whole(self, call: RouterCall, corked: CorkedTransport) -> None:
         """Wait for the whole answer, then write it."""
         parts = []
         while True:
@@ -237,10 +238,11 @@ class Answer:
         if not call.result.unpriced:
             headers.append((b"x-litellm-response-cost", usd_text(call.result.cost_nano_usd).encode()))
         self.status = 200
+        corked.cork()
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def stream(self, call: RouterCall) -> None:
+    async def stream(self, call: RouterCall, corked: CorkedTransport) -> None:
         """Write the answer as it arrives."""
         while call.head is None and not call.over:
             await call.wait()
@@ -250,19 +252,22 @@ class Answer:
         headers.append((b"cache-control", b"no-cache"))
         headers.append((b"x-accel-buffering", b"no"))
         self.status = 200
+        # The head leaves with the first events, and the last events with the end.
+        corked.cork()
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         while not call.gone:
-            # Looked at before the parts are taken: what arrives with the end is taken with it.
-            over = call.over
-            if body := call.take():
-                await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            body = call.take()
+            # What arrives with the end has been taken with it.
+            is_last = call.result is not None
+            if body or is_last:
+                await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
+                corked.uncork()
                 call.consumed(len(body))
-            elif over:
+            if is_last or (call.over and not body):
                 break
-            else:
+            if not body:
+                corked.uncork()
                 await call.wait()
-        if call.result is not None:
-            await self._send({"type": "http.response.body", "body": b""})
 
     async def fail(self, error: GatewayError, budget_exceeded_status: int) -> None:
         """Say what went wrong: with a status before the first byte, as one event after it."""

@@ -15,6 +15,8 @@ import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from services.lines import LineOutput
+
 # What a value that JSON does not know is written as.
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
@@ -24,7 +26,7 @@ def create_log(level: str, stream: BinaryIO | None = None) -> FilteringBoundLogg
     output = stream or sys.stderr.buffer
     number = logging.getLevelNamesMapping()[level.upper()]
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.BytesLogger(output),
+        LineOutput(output),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
