@@ -157,10 +157,13 @@ class Connection(asyncio.Protocol):
                 self._fail("answered with too many headers")
         elif self._is_left:
             self._on_rest(len(data))
-        elif self._buffered > MAX_BUFFERED_BYTES and not self._is_paused and not self.complete:
-            self._is_paused = True
-            if self._transport is not None:
-                self._transport.pause_reading()
+        elif self._parts:
+            self._wake()
+            self._buffered += len(data)
+            if self._buffered > MAX_BUFFERED_BYTES and not self._is_paused and not self.complete:
+                self._is_paused = True
+                if self._transport is not None:
+                    self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._has_head and not self.complete and self._ends_with_connection():
@@ -190,10 +193,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def on_body(self, body: bytes) -> None:
-        if not self._is_left:
-            self._parts.append(body)
-            self._buffered += len(body)
-            self._wake()
+        self._parts.append(body)
 
     def on_message_complete(self) -> None:
         if self._has_head:
@@ -202,6 +202,7 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def _on_rest(self, size: int) -> None:
+        self._parts.clear()
         self._head_bytes += size
         if self.complete:
             self._free()

@@ -19,7 +19,9 @@ from services.embedded.valkey import EmbeddedValkey
 
 # Fixtures that live beside what they drive; each file is a plugin.
 pytest_plugins = [
-    name for name in ("tests.stack", "tests.fake_provider", "tests.edge_scene") if importlib.util.find_spec(name)
+    name
+    for name in ("tests.stack", "tests.fake_provider", "tests.edge_scene", "tests.recordings")
+    if importlib.util.find_spec(name)
 ]
 
 _numbers = itertools.count(1)
