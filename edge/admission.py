@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from gateway.v1 import keystore_pb2
+from gateway.v1 import common_pb2, keystore_pb2
 from structlog.typing import FilteringBoundLogger
 
 from services.errors import GatewayError, unavailable
@@ -37,6 +37,7 @@ class AdmissionClient:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._link: _Link | None = None
+        self._catalog: common_pb2.Catalog | None = None
         self._linked = asyncio.Event()
         self._sequence = 0
         self._waiting: dict[int, asyncio.Future[keystore_pb2.AdmissionReplyFrame]] = {}
@@ -56,6 +57,12 @@ class AdmissionClient:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def tell(self, catalog: common_pb2.Catalog) -> None:
+        """What the routers serve: the keystore sizes holds by its prices, and may have no router of its own."""
+        self._catalog = catalog
+        if self._link is not None:
+            self._send_catalog(self._link, catalog)
 
     @property
     def connected(self) -> bool:
@@ -125,7 +132,15 @@ class AdmissionClient:
                 if answer is not None and not answer.done():
                     answer.set_exception(unavailable("The keystore did not answer in time; try again."))
 
+    def _send_catalog(self, link: _Link, catalog: common_pb2.Catalog) -> None:
+        try:
+            link.send(keystore_pb2.AdmissionFrame(catalog=catalog))
+        except LinkClosed:
+            self._log.info("catalog_not_told")  # the next link begins with it
+
     async def _read(self, link: _Link) -> None:
+        if self._catalog is not None:
+            self._send_catalog(link, self._catalog)
         self._link = link
         self._linked.set()
         try:

@@ -7,6 +7,7 @@ big, which is what makes a frame cheap (performance.md, section G).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from gateway.v1 import common_pb2, router_pb2
@@ -330,6 +331,21 @@ class Routers:
     def connected(self) -> bool:
         """Whether a router takes calls."""
         return any(link.usable for link in self._links)
+
+    async def catalogs(self) -> AsyncIterator[common_pb2.Catalog]:
+        """What all routers serve, at once and again after every change; what they agree on once."""
+        told: list[common_pb2.Catalog] = []
+        while True:
+            now: list[common_pb2.Catalog] = []
+            for link in self._links:
+                if link.catalog is not None and link.catalog not in now:
+                    now.append(link.catalog)
+            if now and now != told:
+                told = now
+                yield common_pb2.Catalog(models=[model for catalog in now for model in catalog.models])
+            else:
+                self._changed.clear()
+                await self._changed.wait()
 
     @property
     def models(self) -> dict[str, common_pb2.CatalogModel]:

@@ -32,7 +32,7 @@ class Edge:
     """The edge: holds nothing but its connections."""
 
     def __init__(self, runtime: Runtime) -> None:
-        keystore, ledger = runtime.channels["keystore"][0], runtime.channels["ledger"][0]
+        keystore, ledger = runtime.channels["keystore"], runtime.channels["ledger"]
         authenticator = Authenticator(runtime.settings.master_key)
         metrics = EdgeMetrics(runtime.registry)
         mint = IdMint()
@@ -66,6 +66,7 @@ class Edge:
         ]
         app = App(inference, self.admin_routes, authenticator, runtime.log)
         self._server = HttpServer(app, runtime.http_host, runtime.http_port, GRACE_SECONDS)
+        self._telling: asyncio.Task[None] | None = None
 
     @property
     def handlers(self) -> Handlers:
@@ -81,12 +82,20 @@ class Edge:
         """Begin to link to the neighbours, and listen."""
         await self._admission.start()
         await self._routers.start()
+        self._telling = asyncio.create_task(self._tell_catalogs())
         await self._server.start()
 
     async def stop(self) -> None:
         """Finish what is open, then leave the neighbours."""
         await self._server.stop()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait({self._telling})
         await asyncio.gather(self._admission.stop(), self._routers.stop())
+
+    async def _tell_catalogs(self) -> None:
+        async for catalog in self._routers.catalogs():
+            self._admission.tell(catalog)
 
 
 def build(runtime: Runtime) -> Edge:

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 64 * 1024
 # A head that takes longer is a slow-loris, or a line that would not carry an answer either.
 HEAD_TIMEOUT_SECONDS = 10.0
+# Who has connected just before the server ends asks within this time, or not at all.
+FIRST_REQUEST_SECONDS = 1.0
 # Longer than load balancers keep idle connections (60 s), so that it is they who close them.
 KEEP_ALIVE_SECONDS = 75
 
@@ -83,6 +85,8 @@ class LimitedProtocol(HttpToolsProtocol):
     gone = False
     _on_gone: Callable[[], None] | None = None
 
+    # Of a connection that the server's end has found without a request: there will be no second one.
+    _is_last = False
     _in_head = True
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
@@ -109,6 +113,18 @@ class LimitedProtocol(HttpToolsProtocol):
         """The call is over."""
         self._on_gone = None
 
+    def shutdown(self) -> None:
+        """The server ends. A caller that has connected, and not asked yet, may ask once: it may be on its way."""
+        if self.cycle is None:
+            self._is_last = True
+            self.loop.call_later(FIRST_REQUEST_SECONDS, self._close_unasked)
+        else:
+            super().shutdown()
+
+    def _close_unasked(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if not self._in_head:
@@ -131,6 +147,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        if self._is_last:
+            self.cycle.keep_alive = False
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -33,7 +33,7 @@ def build(runtime: Runtime) -> Role:
     store, server, peers = Store(settings.database_url), RedisServer(settings.redis_url), Peers()
     keys = Keys(store, time.monotonic, log)
     counters = Counters(server, settings.hold_lease_seconds)
-    spending = Spending(runtime.channels["ledger"][0], counters)
+    spending = Spending(runtime.channels["ledger"], counters)
     tokens = Tokens(settings.pepper)
     rebuild = Rebuild(
         counters=counters,

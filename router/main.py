@@ -134,9 +134,9 @@ class Router:
         return _Parts(
             outbox=outbox,
             adoption=Adoption(outbox, metrics, runtime.log),
-            delivery=LedgerDelivery(runtime.channels["ledger"][0], outbox, runtime.log),
+            delivery=LedgerDelivery(runtime.channels["ledger"], outbox, runtime.log),
             settlement=Settlement(
-                channel=runtime.channels["keystore"][0],
+                channel=runtime.channels["keystore"],
                 outbox=outbox,
                 live=self._live,
                 catalog=lambda: self._catalog.to_proto(),

@@ -14,6 +14,7 @@ from services.config import Config
 from services.inprocess import InProcessChannel
 from services.lifecycle import ROLES, Role, Runtime
 from services.process import StartError
+from services.replicated import ReplicatedChannel
 from services.resolve import LookUp, Replicas, fixed, look_up, watch
 from services.rpc import GrpcChannel, GrpcServer
 from services.settings import Settings
@@ -52,12 +53,11 @@ class Composition:
         self._offers_rpc = offers_rpc
         self._roles: dict[str, Role] = {}
         self._begun: list[str] = []
-        self._channels: dict[str, list[Channel]] = {}
+        self._channels: dict[str, Channel] = {}
         self._server: GrpcServer | None = None
         # Unless this process is one itself. Whoever opens a way to one closes it.
-        self._routers = Replicas(
-            lambda: watch(settings.routers, look_up, log), lambda address: GrpcChannel(address, settings.internal_token)
-        )
+        self._look_up = look_up
+        self._routers = self._replicas(settings.routers)
 
     @property
     def http_port(self) -> int | None:
@@ -97,9 +97,8 @@ class Composition:
         if self._server is not None:
             # The roles have let their calls end; what is still open is idle.
             await self._within(STOP_SECONDS, "rpc server", self._server.stop(grace_seconds=1))
-        for name, channels in reversed(self._channels.items()):
-            for channel in channels:
-                await self._within(STOP_SECONDS, f"channel to the {name}", channel.close())
+        for name, channel in reversed(self._channels.items()):
+            await self._within(STOP_SECONDS, f"channel to the {name}", channel.close())
 
     def _build(self) -> None:
         elsewhere = {"ledger": self._settings.ledger, "keystore": self._settings.keystore}
@@ -111,11 +110,16 @@ class Composition:
                 if name == "router":
                     self._routers = fixed({"here": here})
                 else:
-                    self._channels[name] = [here]
+                    self._channels[name] = here
             elif name in elsewhere:
-                self._channels[name] = [
-                    GrpcChannel(address, self._settings.internal_token) for address in elsewhere[name]
-                ]
+                self._channels[name] = ReplicatedChannel(self._replicas(elsewhere[name]))
+
+    def _replicas(self, names: Sequence[str]) -> Replicas:
+        """The processes behind some `host:port`, as they come and go."""
+        return Replicas(
+            lambda: watch(names, self._look_up, self._log),
+            lambda address: GrpcChannel(address, self._settings.internal_token),
+        )
 
     def _build_role(self, name: str) -> Role:
         """Roles are imported by name and only here: a process loads no role that it does not run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Runtime:
     # One a process, label `role` where several roles count the same.
     registry: CollectorRegistry
     # Ways to the ledger and the keystore, by role.
-    channels: Mapping[str, Sequence[Channel]]
+    channels: Mapping[str, Channel]
     # The routers, as they come and go; only an edge calls them.
     routers: Replicas = field(default_factory=lambda: fixed({}))
     # Where the edge listens for HTTP; port 0: any.

@@ -26,6 +26,8 @@ class Unary(Generic[Request, Response]):
     path: str
     request: type[Request]
     response: type[Response]
+    # It changes nothing, so that it may be asked twice.
+    reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +53,17 @@ ADMISSION = Exchange(
     k.AdmissionReplyBatch,
 )
 CREATE_KEY = Unary("/gateway.v1.Keys/CreateKey", k.CreateKeyRequest, k.CreateKeyResponse)
-GET_KEY = Unary("/gateway.v1.Keys/GetKey", k.GetKeyRequest, k.GetKeyResponse)
+GET_KEY = Unary("/gateway.v1.Keys/GetKey", k.GetKeyRequest, k.GetKeyResponse, reads=True)
 SET_KEY_BLOCKED = Unary("/gateway.v1.Keys/SetKeyBlocked", k.SetKeyBlockedRequest, k.SetKeyBlockedResponse)
 DELETE_KEYS = Unary("/gateway.v1.Keys/DeleteKeys", k.DeleteKeysRequest, k.DeleteKeysResponse)
-GET_GATEWAY_BUDGET = Unary("/gateway.v1.Keys/GetGatewayBudget", k.GetGatewayBudgetRequest, k.GetGatewayBudgetResponse)
+GET_GATEWAY_BUDGET = Unary(
+    "/gateway.v1.Keys/GetGatewayBudget", k.GetGatewayBudgetRequest, k.GetGatewayBudgetResponse, reads=True
+)
 
 RECORD = Exchange("/gateway.v1.Ledger/Record", led.RecordFrame, led.StoredFrame, led.RecordBatch, led.StoredBatch)
-SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpendResponse)
-LIST_ENTRIES = Unary("/gateway.v1.Ledger/ListEntries", led.ListEntriesRequest, led.ListEntriesResponse)
-QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.QuerySpendResponse)
+SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpendResponse, reads=True)
+LIST_ENTRIES = Unary("/gateway.v1.Ledger/ListEntries", led.ListEntriesRequest, led.ListEntriesResponse, reads=True)
+QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.QuerySpendResponse, reads=True)
 
 ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     INFERENCE,

@@ -46,8 +46,8 @@ class Settings:
     data: Path = Path(".tollhouse")
     # TOLLHOUSE_GRPC_LISTEN: `host:port` where this process offers its roles to the others; port 0: any.
     grpc_listen: str = "127.0.0.1:4100"
-    # TOLLHOUSE_ROUTERS, TOLLHOUSE_KEYSTORE, TOLLHOUSE_LEDGER: `host:port`, routers comma-separated. A role that runs
-    # in the same process is reached inside it.
+    # TOLLHOUSE_ROUTERS, TOLLHOUSE_KEYSTORE, TOLLHOUSE_LEDGER: `host:port` of each replica, comma-separated, or one name
+    # for all. A role that runs in the same process is reached inside it.
     routers: tuple[str, ...] = ("127.0.0.1:4101",)
     keystore: tuple[str, ...] = ("127.0.0.1:4102",)
     ledger: tuple[str, ...] = ("127.0.0.1:4103",)

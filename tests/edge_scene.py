@@ -141,6 +141,8 @@ class Scene:
                 if frame.HasField("settle"):
                     self.settles.append(frame.settle)
                     continue
+                if not frame.HasField("admit"):
+                    continue
                 self.admits.append(frame.admit)
                 reply = keystore_pb2.AdmissionReplyFrame(sequence=frame.sequence)
                 if self.refusal is not None:
@@ -156,8 +158,8 @@ async def scene() -> AsyncIterator[Scene]:
     """An edge of the test's own."""
     made = Scene()
     channels = {
-        "keystore": [InProcessChannel(made.keystore(), LOG)],
-        "ledger": [InProcessChannel(made.ledger(), LOG)],
+        "keystore": InProcessChannel(made.keystore(), LOG),
+        "ledger": InProcessChannel(made.ledger(), LOG),
     }
     edge = made.edge = build(
         Runtime(
@@ -173,5 +175,5 @@ async def scene() -> AsyncIterator[Scene]:
     await edge.start()
     yield made
     await edge.stop()
-    for (channel,) in channels.values():
+    for channel in channels.values():
         await channel.close()

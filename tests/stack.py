@@ -32,7 +32,7 @@ ROLES = ("ledger", "keystore", "router", "edge")
 
 
 class Gateway:
-    """A running gateway. Its processes go by name: `up` in shape "one"; else the roles, and `router-2`, ..."""
+    """A running gateway. Its processes go by name: `up` in shape "one"; else the roles, and `router-2`, `edge-2` ..."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], commands: Mapping[str, list[str]]) -> None:
         self.master_key = environ["LITELLM_MASTER_KEY"]
@@ -40,12 +40,16 @@ class Gateway:
         self.processes: dict[str, Process] = {}
         self._environ = environ
         self.commands = commands
-        self._http_port = 0
+        self._http_ports: dict[str, int] = {}
 
     @property
     def base_url(self) -> str:
-        """Where the edge listens, also after it has come back."""
-        return f"http://127.0.0.1:{self._http_port}"
+        """Where the first edge listens, also after it has come back."""
+        return self.url("up" if "up" in self.commands else "edge")
+
+    def url(self, name: str) -> str:
+        """Where one of the edges listens."""
+        return f"http://127.0.0.1:{self._http_ports[name]}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -55,7 +59,8 @@ class Gateway:
     async def start(self, name: str) -> None:
         """Start a process that does not run; returns when it is ready."""
         read, write = os.pipe()
-        command = [argument.replace("HTTP_PORT", str(self._http_port)) for argument in self.commands[name]]
+        port = str(self._http_ports.get(name, 0))
+        command = [argument.replace("HTTP_PORT", port) for argument in self.commands[name]]
         with self.log_file(name).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "services", *command[1:]),
@@ -72,7 +77,8 @@ class Gateway:
             line = await asyncio.wait_for(asyncio.to_thread(ready.readline), READY_SECONDS)
         if not line:
             raise RuntimeError(f"{name} ended with {await process.wait()}:\n{self.log_file(name).read_text()[-4000:]}")
-        self._http_port = json.loads(line)["http"] or self._http_port
+        if http_port := json.loads(line)["http"]:
+            self._http_ports[name] = http_port
 
     async def stop(self, name: str) -> int:
         """End a process in order (SIGTERM); its exit status. One that hangs is killed, and TimeoutError says so."""
@@ -111,7 +117,15 @@ class StartGateway(Protocol):
     """What the fixture `stack` gives. environ: further variables, or others' values, for all processes."""
 
     async def __call__(
-        self, config: str, *, shape: str = "one", routers: int = 1, environ: Mapping[str, str] | None = None
+        self,
+        config: str,
+        *,
+        shape: str = "one",
+        edges: int = 1,
+        routers: int = 1,
+        keystores: int = 1,
+        ledgers: int = 1,
+        environ: Mapping[str, str] | None = None,
     ) -> Gateway:
         """Start a gateway on an empty database and an empty Valkey; ready when it returns."""
 
@@ -123,12 +137,19 @@ async def stack(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
     numbers = itertools.count(1)
 
     async def start_gateway(
-        config: str, *, shape: str = "one", routers: int = 1, environ: Mapping[str, str] | None = None
+        config: str,
+        *,
+        shape: str = "one",
+        edges: int = 1,
+        routers: int = 1,
+        keystores: int = 1,
+        ledgers: int = 1,
+        environ: Mapping[str, str] | None = None,
     ) -> Gateway:
         folder = tmp_path / f"gateway-{next(numbers)}"
         folder.mkdir()
         (folder / "config.yaml").write_text(config)
-        addresses = _addresses(routers)
+        addresses = _addresses({"ledger": ledgers, "keystore": keystores, "router": routers, "edge": edges})
         variables = _environment(database_url, redis_url, addresses) | dict(environ or {})
         gateway = Gateway(folder, variables, _commands(shape, addresses))
         gateways.append(gateway)
@@ -143,9 +164,9 @@ async def stack(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
         await gateway.close()
 
 
-def _addresses(routers: int) -> dict[str, str]:
+def _addresses(counts: Mapping[str, int]) -> dict[str, str]:
     """Where each process offers its roles; chosen beforehand, so that it can come back there."""
-    names = ["ledger", "keystore", "router", *(f"router-{number}" for number in range(2, routers + 1)), "edge"]
+    names = [name if number == 1 else f"{name}-{number}" for name in ROLES for number in range(1, counts[name] + 1)]
     sockets = [socket.socket() for _ in names]
     try:
         for each in sockets:
@@ -158,7 +179,10 @@ def _addresses(routers: int) -> dict[str, str]:
 
 def _environment(database_url: str, redis_url: str, addresses: Mapping[str, str]) -> dict[str, str]:
     """Nothing of this process's own but what finds programs: a key in it must not reach a provider."""
-    routers = [address for name, address in addresses.items() if name.startswith("router")]
+
+    def of(role: str) -> str:
+        return ",".join(address for name, address in addresses.items() if name.partition("-")[0] == role)
+
     return {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": database_url,
@@ -167,9 +191,9 @@ def _environment(database_url: str, redis_url: str, addresses: Mapping[str, str]
         "TOLLHOUSE_INTERNAL_TOKEN": "internal-token-of-this-test",
         "TOLLHOUSE_PEPPER": "pepper-of-this-test",
         "TOLLHOUSE_DATA": "data",
-        "TOLLHOUSE_ROUTERS": ",".join(routers),
-        "TOLLHOUSE_KEYSTORE": addresses["keystore"],
-        "TOLLHOUSE_LEDGER": addresses["ledger"],
+        "TOLLHOUSE_ROUTERS": of("router"),
+        "TOLLHOUSE_KEYSTORE": of("keystore"),
+        "TOLLHOUSE_LEDGER": of("ledger"),
     }
 
 

@@ -212,7 +212,7 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
             ),
             log=log,
             registry=registry,
-            channels={"ledger": [InProcessChannel({SUM_SPEND: ledger.sum_spend}, log)]},
+            channels={"ledger": InProcessChannel({SUM_SPEND: ledger.sum_spend}, log)},
         )
         role = build(runtime)
         await role.start()

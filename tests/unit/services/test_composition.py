@@ -18,6 +18,7 @@ from services.inprocess import InProcessChannel
 from services.lifecycle import ROLES, Runtime
 from services.methods import SUM_SPEND
 from services.process import StartError
+from services.replicated import ReplicatedChannel
 from services.rpc import GrpcChannel
 from services.settings import Settings
 from services.telemetry import create_log
@@ -86,9 +87,8 @@ class Fixture:
         addresses = await anext(replicas.watch())
         return {address: type(replicas.open(address)) for address in addresses}
 
-    def channels(self, role: str) -> Mapping[str, list[type]]:
-        given = self.roles[role].runtime.channels
-        return {name: [type(channel) for channel in channels] for name, channels in given.items()}
+    def channels(self, role: str) -> Mapping[str, type]:
+        return {name: type(channel) for name, channel in self.roles[role].runtime.channels.items()}
 
 
 @pytest.fixture
@@ -108,9 +108,9 @@ async def test_roles_in_one_process_meet_inside_it(fixture: Fixture) -> None:
     whole = fixture.compose(*ROLES)
     await whole.start()
     assert fixture.channels("ledger") == {}
-    assert fixture.channels("edge") == {name: [InProcessChannel] for name in ("ledger", "keystore")}
+    assert fixture.channels("edge") == dict.fromkeys(("ledger", "keystore"), InProcessChannel)
     assert await fixture.routers() == {"here": InProcessChannel}
-    ledger = fixture.roles["edge"].runtime.channels["ledger"][0]
+    ledger = fixture.roles["edge"].runtime.channels["ledger"]
     assert await ledger.call(SUM_SPEND, ledger_pb2.SumSpendRequest(), timeout_seconds=5)
     await whole.stop()
 
@@ -119,7 +119,7 @@ async def test_roles_elsewhere_are_called_at_their_addresses(fixture: Fixture) -
     part = fixture.compose("edge", "keystore")
     await part.start()
     assert set(fixture.roles) == {"edge", "keystore"}
-    assert fixture.channels("edge") == {"ledger": [GrpcChannel], "keystore": [InProcessChannel]}
+    assert fixture.channels("edge") == {"ledger": ReplicatedChannel, "keystore": InProcessChannel}
     assert await fixture.routers() == {"127.0.0.1:1": GrpcChannel, "127.0.0.1:2": GrpcChannel}
     await part.stop()
 

@@ -1,0 +1,189 @@
+"""Two processes of every role, under load: one of them is stopped or killed, and the others carry on, exactly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fake_provider import Behaviour, FakeProvider
+from tests.stack import Gateway
+
+CONFIG = """
+model_list:
+  - model_name: gpt
+    litellm_params:
+      model: openai/upstream
+      api_base: "{base}"
+      api_key: k
+      input_cost_per_token: 0.000001
+      output_cost_per_token: 0.000002
+"""
+# One call of the fake provider: 11 tokens in, 6 out.
+COST_NANO_USD = 11 * 1_000 + 6 * 2_000
+LEASE_SECONDS = 3
+CALLERS = 8
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+@pytest.fixture
+async def gateway(stack, fake_provider: FakeProvider) -> Gateway:
+    # Calls that last a little are under way at any moment.
+    fake_provider.behave("upstream", Behaviour(head_delay_seconds=0.02, gap_seconds=0.005))
+    return await stack(
+        CONFIG.format(base=fake_provider.base_url),
+        shape="split",
+        edges=2,
+        routers=2,
+        keystores=2,
+        ledgers=2,
+        environ={"TOLLHOUSE_HOLD_LEASE_SECONDS": str(LEASE_SECONDS)},
+    )
+
+
+@dataclass
+class Load:
+    """Callers that call as fast as they are answered, half of them with streams, each on a connection of its own.
+
+    What they share stands for a load balancer: a call that an edge refuses to connect goes to the other.
+    """
+
+    gateway: Gateway
+    key: str
+    answered: int = 0
+    # Of calls that did not come to a whole answer: how.
+    failed: Counter[str] = field(default_factory=Counter)
+    _stopping: bool = False
+
+    async def call(self, client: httpx.AsyncClient, number: int) -> None:
+        body = {"model": "gpt", "messages": MESSAGES, "stream": number % 2 == 1}
+        for edge in ("edge", "edge-2") if number % 4 < 2 else ("edge-2", "edge"):
+            try:
+                answer = await client.post(f"{self.gateway.url(edge)}/v1/chat/completions", json=body)
+            except httpx.ConnectError:
+                continue
+            except httpx.TransportError as error:
+                self.failed[f"cut {type(error).__name__}"] += 1
+                return
+            self.judge(answer, stream=body["stream"] is True)
+            return
+        self.failed["no edge"] += 1
+
+    def judge(self, answer: httpx.Response, *, stream: bool) -> None:
+        if answer.status_code != 200:
+            self.failed[f"{answer.status_code} {answer.json()['error']['message']}"] += 1
+        elif stream and not answer.text.endswith("data: [DONE]\n\n"):
+            last = answer.text.strip().split("\n")[-1]
+            self.failed["stream error" if "error" in json.loads(last.removeprefix("data: ")) else "stream cut"] += 1
+        else:
+            self.answered += 1
+
+    async def caller(self, number: int) -> None:
+        headers = {"Authorization": f"Bearer {self.key}", "Connection": "close"}
+        async with httpx.AsyncClient(headers=headers, timeout=30) as client:
+            while not self._stopping:
+                await self.call(client, number)
+
+    async def until(self, more: int) -> None:
+        """Until so many more calls were answered."""
+        goal = self.answered + more
+        async with asyncio.timeout(60):
+            while self.answered < goal:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def load(gateway: Gateway) -> AsyncIterator[Load]:
+    """A load that has begun; it ends with the block."""
+    async with httpx.AsyncClient(headers=gateway.headers, timeout=20) as admin:
+        answer = await admin.post(f"{gateway.base_url}/key/generate", json={"max_budget": 1.0})
+        assert answer.status_code == 200, answer.text
+    made = Load(gateway, answer.json()["key"])
+    callers = [asyncio.create_task(made.caller(number)) for number in range(CALLERS)]
+    try:
+        await made.until(40)
+        yield made
+    finally:
+        made._stopping = True
+        await asyncio.gather(*callers)
+
+
+async def state_of(gateway: Gateway, key: str, edge: str) -> tuple[int, list[dict[str, Any]]]:
+    """What the counters say that a key has spent, and its entries."""
+    async with httpx.AsyncClient(base_url=gateway.url(edge), headers=gateway.headers, timeout=20) as admin:
+        info = await admin.get("/key/info", params={"key": key})
+        entries = await admin.get("/spend/logs", params={"limit": 1000})
+    assert info.status_code == 200, info.text
+    assert entries.status_code == 200, entries.text
+    return round(info.json()["info"]["spend"] * 1e9), entries.json()
+
+
+async def settled(under: Load, edge: str = "edge") -> list[dict[str, Any]]:
+    """The entries, once the counters agree with them, and every answered call has its own, at its price."""
+    async with asyncio.timeout(5 * LEASE_SECONDS + 30):
+        while True:
+            counted, entries = await state_of(under.gateway, under.key, edge)
+            good = [row for row in entries if row["status"] == "success"]
+            if counted == sum(round(row["spend"] * 1e9) for row in entries) and len(good) >= under.answered:
+                break
+            await asyncio.sleep(0.2)
+    assert {round(row["spend"] * 1e9) for row in good} == {COST_NANO_USD}
+    assert len({row["request_id"] for row in entries}) == len(entries)
+    return entries
+
+
+@pytest.mark.parametrize("name", ["edge", "router", "keystore", "ledger"])
+async def test_a_process_that_is_asked_to_end_costs_no_call(gateway: Gateway, name: str) -> None:
+    """Each of both in turn, and each comes back before the other goes."""
+    async with load(gateway) as under:
+        for each in (name, f"{name}-2"):
+            assert await gateway.stop(each) == 0
+            await under.until(40)
+            await gateway.start(each)
+            await under.until(40)
+    assert not under.failed
+    assert len(await settled(under)) == under.answered
+
+
+@pytest.mark.parametrize("name", ["keystore", "ledger"])
+async def test_a_killed_keystore_or_ledger_costs_no_call(gateway: Gateway, name: str) -> None:
+    async with load(gateway) as under:
+        for each in (name, f"{name}-2"):
+            await gateway.kill(each)
+            await under.until(40)
+            await gateway.start(each)
+            await under.until(40)
+    assert not under.failed
+    assert len(await settled(under)) == under.answered
+
+
+async def test_a_killed_edge_costs_its_own_callers_their_calls_and_nobody_else(gateway: Gateway) -> None:
+    async with load(gateway) as under:
+        await gateway.kill("edge")
+        await under.until(80)
+    assert set(under.failed) <= {"cut ReadError", "cut RemoteProtocolError"}
+    assert under.failed.total() <= CALLERS
+    # What was under way there is cancelled at the provider, and billed as far as it came.
+    entries = await settled(under, edge="edge-2")
+    assert under.answered <= len(entries) <= under.answered + under.failed.total()
+
+
+async def test_a_killed_router_costs_only_streams_that_had_begun(gateway: Gateway) -> None:
+    async with load(gateway) as under:
+        await gateway.kill("router")
+        await under.until(80)
+        await gateway.start("router")
+        await under.until(40)
+    assert set(under.failed) <= {"stream error"}
+    assert under.failed.total() <= CALLERS
+    # Dispatches that were lost in it have entries, too, of calls that moved as well.
+    entries = await settled(under)
+    assert {row["status"] for row in entries} <= {"success", "interrupted", "cancelled"}
+    assert under.answered + under.failed.total() <= len(entries) <= under.answered + CALLERS
