@@ -21,8 +21,8 @@ from edge.exchange import RouterCall, Routers
 from edge.http import CallerGone, call_id_of, read_body
 from edge.metrics import EdgeMetrics
 from edge.peek import Peek
-from edge.server import CorkedTransport, LimitedProtocol
 from services.errors import GatewayError, Reason, internal, unavailable
+from services.http_server import CorkedTransport, LimitedProtocol
 from services.ids import IdMint, to_text
 from services.money import usd_text
 

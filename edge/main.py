@@ -19,7 +19,7 @@ from edge.auth import Authenticator
 from edge.exchange import Routers
 from edge.inference import Inference, Operation
 from edge.metrics import EdgeMetrics
-from edge.server import HttpServer
+from services.http_server import HttpServer
 from services.ids import IdMint
 from services.lifecycle import Runtime
 from services.transport import Handlers

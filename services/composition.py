@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from services.config import Config
+from services.exposition import Exposition, watch_lag
+from services.http_server import HttpServer
 from services.inprocess import InProcessChannel
 from services.lifecycle import ROLES, Role, Runtime
 from services.process import StartError
@@ -55,6 +57,8 @@ class Composition:
         self._begun: list[str] = []
         self._channels: dict[str, Channel] = {}
         self._server: GrpcServer | None = None
+        self._metrics_server: HttpServer | None = None
+        self._watching_lag: asyncio.Task[None] | None = None
         # Unless this process is one itself. Whoever opens a way to one closes it.
         self._look_up = look_up
         self._routers = self._replicas(settings.routers)
@@ -69,9 +73,15 @@ class Composition:
         """Where the others find this process; None when it offers them nothing."""
         return self._server.port if self._server is not None else None
 
+    @property
+    def metrics_port(self) -> int | None:
+        """Where a scraper finds this process; None unless it has an address for that."""
+        return self._metrics_server.port if self._metrics_server is not None else None
+
     async def start(self) -> None:
         """Build and start the roles in their order, then offer them. StartError says what stands in the way."""
         self._build()
+        await self._start_metrics()
         for name, role in self._roles.items():
             self._begun.append(name)
             try:
@@ -99,6 +109,27 @@ class Composition:
             await self._within(STOP_SECONDS, "rpc server", self._server.stop(grace_seconds=1))
         for name, channel in reversed(self._channels.items()):
             await self._within(STOP_SECONDS, f"channel to the {name}", channel.close())
+        await self._within(STOP_SECONDS, "metrics", self._stop_metrics())
+
+    async def _start_metrics(self) -> None:
+        self._watching_lag = asyncio.create_task(watch_lag(self._registry))
+        if not self._settings.metrics_listen:
+            return
+        host, _, port = self._settings.metrics_listen.rpartition(":")
+        app = Exposition(self._registry, self._settings.metrics_token)
+        server = HttpServer(app, host.strip("[]"), int(port), grace_seconds=1)
+        try:
+            await server.start()
+        except OSError as error:
+            raise StartError(f"cannot listen on {self._settings.metrics_listen}: {error.strerror}") from error
+        self._metrics_server = server
+
+    async def _stop_metrics(self) -> None:
+        if self._watching_lag is not None:
+            self._watching_lag.cancel()
+            await asyncio.wait({self._watching_lag})
+        if self._metrics_server is not None:
+            await self._metrics_server.stop()
 
     def _build(self) -> None:
         elsewhere = {"ledger": self._settings.ledger, "keystore": self._settings.keystore}

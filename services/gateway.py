@@ -60,7 +60,8 @@ async def run_roles(
         gc.set_threshold(GC_ALLOCATIONS, 20, 50)
         log.info("ready", roles=roles, http_port=composition.http_port, grpc_port=composition.grpc_port)
         on_ready(composition)
-        tell_ready(os.environ, http_port=composition.http_port, grpc_port=composition.grpc_port)
+        ports = {"http": composition.http_port, "grpc": composition.grpc_port, "metrics": composition.metrics_port}
+        tell_ready(os.environ, ports)
         await stopping.wait()
         log.info("stopping", roles=roles)
     finally:

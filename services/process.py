@@ -37,9 +37,9 @@ def stop_signal() -> asyncio.Event:
     return stopping
 
 
-def tell_ready(environ: Mapping[str, str], *, http_port: int | None, grpc_port: int | None) -> None:
-    """One line of JSON on the descriptor TOLLHOUSE_READY_FD, when whoever started us has given one."""
+def tell_ready(environ: Mapping[str, str], ports: Mapping[str, int | None]) -> None:
+    """One line of JSON, our ports, on the descriptor TOLLHOUSE_READY_FD, when whoever started us has given one."""
     descriptor = environ.get("TOLLHOUSE_READY_FD")
     if descriptor:
         with os.fdopen(int(descriptor), "w") as file:
-            file.write(json.dumps({"http": http_port, "grpc": grpc_port}) + "\n")
+            file.write(json.dumps(ports) + "\n")

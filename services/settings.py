@@ -51,6 +51,10 @@ class Settings:
     routers: tuple[str, ...] = ("127.0.0.1:4101",)
     keystore: tuple[str, ...] = ("127.0.0.1:4102",)
     ledger: tuple[str, ...] = ("127.0.0.1:4103",)
+    # TOLLHOUSE_METRICS_LISTEN: `host:port` where this process answers GET /metrics, port 0: any; empty: nowhere, but
+    # for an edge's own /metrics. TOLLHOUSE_METRICS_TOKEN: what a scraper presents there, as `Authorization: Bearer`.
+    metrics_listen: str = ""
+    metrics_token: str = field(default="", repr=False)
     # TOLLHOUSE_HOLD_LEASE_SECONDS: how long a hold outlives its router. Renewed at a quarter of it.
     hold_lease_seconds: float = 60.0
     # TOLLHOUSE_MAX_BODY_BYTES: the largest request body; LiteLLM has no limit, nginx's is 1 MiB, images need more.
@@ -85,6 +89,9 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
             raise SettingsError(f"{name}: {text} is not between {lowest:g} and {highest:g}")
         return value
 
+    metrics_listen = environ.get("TOLLHOUSE_METRICS_LISTEN", "")
+    if metrics_listen and not environ.get("TOLLHOUSE_METRICS_TOKEN"):
+        raise SettingsError("TOLLHOUSE_METRICS_TOKEN is not set, but TOLLHOUSE_METRICS_LISTEN is")
     level = (environ.get("TOLLHOUSE_LOG_LEVEL") or default.log_level).lower()
     if level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"TOLLHOUSE_LOG_LEVEL: {level!r} is not debug, info, warning or error")
@@ -101,6 +108,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         routers=addresses("TOLLHOUSE_ROUTERS", default.routers),
         keystore=addresses("TOLLHOUSE_KEYSTORE", default.keystore),
         ledger=addresses("TOLLHOUSE_LEDGER", default.ledger),
+        metrics_listen=address("TOLLHOUSE_METRICS_LISTEN", metrics_listen) if metrics_listen else "",
+        metrics_token=environ.get("TOLLHOUSE_METRICS_TOKEN", ""),
         hold_lease_seconds=number("TOLLHOUSE_HOLD_LEASE_SECONDS", default.hold_lease_seconds, 1, 3600),
         max_body_bytes=int(number("TOLLHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1 << 30)),
         log_level=level,

@@ -40,6 +40,8 @@ class Gateway:
         self.processes: dict[str, Process] = {}
         self._environ = environ
         self.commands = commands
+        # Of processes that have an address for it.
+        self.metrics_ports: dict[str, int | None] = {}
         self._http_ports: dict[str, int] = {}
 
     @property
@@ -77,8 +79,10 @@ class Gateway:
             line = await asyncio.wait_for(asyncio.to_thread(ready.readline), READY_SECONDS)
         if not line:
             raise RuntimeError(f"{name} ended with {await process.wait()}:\n{self.log_file(name).read_text()[-4000:]}")
-        if http_port := json.loads(line)["http"]:
-            self._http_ports[name] = http_port
+        ports = json.loads(line)
+        if ports["http"]:
+            self._http_ports[name] = ports["http"]
+        self.metrics_ports[name] = ports["metrics"]
 
     async def stop(self, name: str) -> int:
         """End a process in order (SIGTERM); its exit status. One that hangs is killed, and TimeoutError says so."""

@@ -53,10 +53,10 @@ def test_the_second_signal_ends_at_once() -> None:
 
 def test_ready_is_one_line_and_the_end_of_the_file() -> None:
     read, write = os.pipe()
-    tell_ready({"TOLLHOUSE_READY_FD": str(write)}, http_port=4000, grpc_port=None)
+    tell_ready({"TOLLHOUSE_READY_FD": str(write)}, {"http": 4000, "grpc": None})
     with os.fdopen(read) as file:
         assert json.loads(file.read()) == {"http": 4000, "grpc": None}
 
 
 def test_nobody_needs_to_be_told() -> None:
-    tell_ready({}, http_port=1, grpc_port=2)
+    tell_ready({}, {"http": 1})

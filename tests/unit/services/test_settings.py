@@ -30,6 +30,8 @@ def test_an_empty_variable_counts_as_absent() -> None:
         "TOLLHOUSE_ROUTERS",
         "TOLLHOUSE_KEYSTORE",
         "TOLLHOUSE_LEDGER",
+        "TOLLHOUSE_METRICS_LISTEN",
+        "TOLLHOUSE_METRICS_TOKEN",
         "TOLLHOUSE_HOLD_LEASE_SECONDS",
         "TOLLHOUSE_MAX_BODY_BYTES",
         "TOLLHOUSE_LOG_LEVEL",
@@ -63,6 +65,8 @@ def test_everything_can_be_set() -> None:
             "TOLLHOUSE_ROUTERS": "a:1, b:2,",
             "TOLLHOUSE_KEYSTORE": "k:3",
             "TOLLHOUSE_LEDGER": "l:4",
+            "TOLLHOUSE_METRICS_LISTEN": "[::]:9100",
+            "TOLLHOUSE_METRICS_TOKEN": "scraper",
             "TOLLHOUSE_HOLD_LEASE_SECONDS": "1.5",
             "TOLLHOUSE_MAX_BODY_BYTES": "2048",
             "TOLLHOUSE_LOG_LEVEL": "DEBUG",
@@ -81,6 +85,8 @@ def test_everything_can_be_set() -> None:
         routers=("a:1", "b:2"),
         keystore=("k:3",),
         ledger=("l:4",),
+        metrics_listen="[::]:9100",
+        metrics_token="scraper",
         hold_lease_seconds=1.5,
         max_body_bytes=2048,
         log_level="debug",
@@ -109,6 +115,11 @@ def test_everything_can_be_set() -> None:
 def test_what_cannot_be_used_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: "):
         from_environment({name: text})
+
+
+def test_metrics_are_not_shown_to_everybody() -> None:
+    with pytest.raises(SettingsError, match="TOLLHOUSE_METRICS_TOKEN is not set"):
+        from_environment({"TOLLHOUSE_METRICS_LISTEN": "0.0.0.0:9100"})
 
 
 def test_no_secret_is_in_the_repr() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from edge.server import CorkedTransport
+from services.http_server import CorkedTransport
 
 
 class Wire(asyncio.Transport):
