@@ -18,11 +18,16 @@ from keystore.rebuild import Rebuild
 from keystore.secrets import Tokens
 from keystore.service import KeysService
 from keystore.spending import Spending
-from keystore.store import Store
+from keystore.store import OTHER_PEPPER, Store
+from services.errors import GatewayError
 from services.lifecycle import Role, Runtime
 from services.money import nano_from_usd
+from services.process import StartError
 from services.redis import RedisServer
 from services.transport import Handlers
+
+# How long a start waits for PostgreSQL to say which pepper it knows.
+PEPPER_SECONDS = 1.0
 
 
 def build(runtime: Runtime) -> Role:
@@ -30,11 +35,12 @@ def build(runtime: Runtime) -> Role:
     settings, log = runtime.settings, runtime.log.bind(role="keystore")
     max_budget = runtime.config.litellm_settings.max_budget
     gateway_cap_nano_usd = None if max_budget is None else nano_from_usd(max_budget)
-    store, server, peers = Store(settings.database_url), RedisServer(settings.redis_url), Peers()
+    tokens = Tokens(settings.pepper)
+    store = Store(settings.database_url, tokens.fingerprint)
+    server, peers = RedisServer(settings.redis_url), Peers()
     keys = Keys(store, time.monotonic, log)
     counters = Counters(server, settings.hold_lease_seconds)
     spending = Spending(runtime.channels["ledger"], counters)
-    tokens = Tokens(settings.pepper)
     rebuild = Rebuild(
         counters=counters,
         keys=keys,
@@ -97,6 +103,7 @@ class KeystoreRole:
 
     async def start(self) -> None:
         await self._store.open()
+        await self._check_pepper()
         # A new installation, or one whose counters are there, is ready with this.
         await self._rebuild.look()
         # All keys, if that is done in a second; else they are read while the first calls come.
@@ -108,6 +115,15 @@ class KeystoreRole:
             self._admission.run(),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
+
+    async def _check_pepper(self) -> None:
+        try:
+            async with asyncio.timeout(PEPPER_SECONDS):
+                is_ours = await self._store.has_our_pepper()
+        except (GatewayError, TimeoutError):
+            return  # the store looks again before it is used
+        if not is_ours:
+            raise StartError(OTHER_PEPPER)
 
     async def stop(self) -> None:
         # Settlements that still wait are not acknowledged: their routers keep them.

@@ -48,3 +48,12 @@ ON CONFLICT (router_id) DO UPDATE SET last_seen = now()
 """
 
 ROUTERS = "SELECT router_id FROM keystore.routers WHERE last_seen > now() - make_interval(secs => $1)"
+
+PEPPER = "SELECT fingerprint FROM keystore.pepper"
+
+# Keep a fingerprint, if there is none; the one that is kept.
+KEEP_PEPPER = """
+INSERT INTO keystore.pepper AS kept (fingerprint) VALUES ($1)
+ON CONFLICT (only_row) DO UPDATE SET fingerprint = kept.fingerprint
+RETURNING fingerprint
+"""

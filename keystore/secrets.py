@@ -41,6 +41,11 @@ class Tokens:
             raise ValueError("the keystore needs a pepper")
         self._pepper = pepper.encode()
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells one pepper from another. No digest is as long as the text, so it is no key's token."""
+        return hmac.digest(self._pepper, b"fingerprint of the pepper", "sha256").hex()
+
     def token_of(self, digest: bytes) -> str:
         """The token of a secret with this digest."""
         return hmac.digest(self._pepper, digest, "sha256").hex()

@@ -17,6 +17,11 @@ from services.postgres import connect, mapped
 # Rows of one read of the feed: a few milliseconds of the event loop.
 PAGE = 1_000
 
+OTHER_PEPPER = (
+    "The pepper (TOLLHOUSE_PEPPER, else secrets/pepper in the data folder) is not the one that the keys in this "
+    "database were made with."
+)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,11 +39,17 @@ class KeyRow:
 
 
 class Store:
-    """Keys, their feed of changes, and routers."""
+    """Keys, their feed of changes, and routers.
 
-    def __init__(self, database_url: str) -> None:
+    fingerprint: of the pepper. The first store of a database has it kept; one with another is refused everything, for
+    it would find no key, and make keys that the others do not find.
+    """
+
+    def __init__(self, database_url: str, fingerprint: str) -> None:
         self._database_url = database_url
+        self._fingerprint = fingerprint
         self._connections: asyncpg.Pool | None = None
+        self._is_ours = False
 
     async def open(self) -> None:
         """Before anything else; the server need not be there yet."""
@@ -49,12 +60,24 @@ class Store:
         if self._connections is not None:
             self._connections.terminate()
 
+    async def has_our_pepper(self) -> bool:
+        """Whether the keys that are stored were made with our pepper."""
+        if not self._is_ours:
+            with mapped():
+                # Read first: a keystore may start while the database takes no writes.
+                kept = await self._opened.fetchval(queries.PEPPER)
+                if kept is None:
+                    kept = await self._opened.fetchval(queries.KEEP_PEPPER, self._fingerprint)
+            self._is_ours = kept == self._fingerprint
+        return self._is_ours
+
     async def insert(self, row: KeyRow) -> int:
         """Keep a new key; the version of the change. CONFLICT when its secret or its alias is taken."""
         key = row.key
+        pool = await self._pool()
         try:
             with mapped():
-                version: int = await self._pool.fetchval(
+                version: int = await pool.fetchval(
                     queries.INSERT,
                     key.key_id,
                     key.token,
@@ -102,8 +125,9 @@ class Store:
 
     async def delete(self, key_ids: Sequence[str], now_ms: int) -> int | None:
         """Delete them all; the version of the change. None, and none is deleted, when one of them is gone."""
+        pool = await self._pool()
         with mapped():
-            async with self._pool.acquire() as connection:
+            async with pool.acquire() as connection:
                 transaction = connection.transaction()
                 await transaction.start()
                 gone = await connection.fetch(queries.DELETE, key_ids, _time(now_ms))
@@ -120,30 +144,39 @@ class Store:
 
     async def version(self) -> int:
         """Of the newest change."""
+        pool = await self._pool()
         with mapped():
-            version: int = await self._pool.fetchval(queries.VERSION)
+            version: int = await pool.fetchval(queries.VERSION)
         return version
 
     async def see_routers(self, router_ids: Sequence[str]) -> None:
         """These routers are here now."""
+        pool = await self._pool()
         with mapped():
-            await self._pool.execute(queries.SEE_ROUTERS, router_ids)
+            await pool.execute(queries.SEE_ROUTERS, router_ids)
 
     async def routers(self, seconds: float) -> frozenset[str]:
         """The routers that were seen, by any keystore, in the last so many seconds."""
+        pool = await self._pool()
         with mapped():
-            rows = await self._pool.fetch(queries.ROUTERS, seconds)
+            rows = await pool.fetch(queries.ROUTERS, seconds)
         return frozenset(row["router_id"] for row in rows)
 
+    async def _pool(self) -> asyncpg.Pool:
+        if not await self.has_our_pepper():
+            raise unavailable(OTHER_PEPPER)
+        return self._opened
+
     @property
-    def _pool(self) -> asyncpg.Pool:
+    def _opened(self) -> asyncpg.Pool:
         if self._connections is None:
             raise unavailable("The keystore is starting; try again.")
         return self._connections
 
     async def _rows(self, query: str, *arguments: Any) -> list[KeyRow]:
+        pool = await self._pool()
         with mapped():
-            return [_row(record) for record in await self._pool.fetch(query, *arguments)]
+            return [_row(record) for record in await pool.fetch(query, *arguments)]
 
 
 def _row(record: asyncpg.Record) -> KeyRow:

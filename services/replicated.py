@@ -65,10 +65,6 @@ class ReplicatedChannel:
                     raise
 
     async def exchange(self, method: Exchange[Up, Down], *, timeout_seconds: float) -> Link[Up, Down]:
-        for address, link in self._links:
-            if link.closed:  # its replica has ended it, or is gone
-                self._rest(address)
-        self._links = [each for each in self._links if not each[1].closed]
         tried: set[str] = set()
         while True:
             address = await self._next(tried, timeout_seconds)
@@ -98,6 +94,10 @@ class ReplicatedChannel:
                     await self._known.wait()
             except TimeoutError:
                 raise unavailable("A part of the gateway is nowhere to be found.") from None
+        for address, link in self._links:
+            if link.closed:  # its replica has ended it, or is gone
+                self._rest(address)
+        self._links = [each for each in self._links if not each[1].closed]
         now = self._loop.time()
         left = [address for address in sorted(self._channels) if address not in tried]
         if not left:
@@ -108,7 +108,8 @@ class ReplicatedChannel:
         return self._current
 
     def _rest(self, address: str) -> None:
-        self._resting[address] = self._loop.time() + self._rest_seconds
+        if address in self._channels:
+            self._resting[address] = self._loop.time() + self._rest_seconds
 
     async def _follow(self) -> None:
         async for addresses in self._replicas.watch():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.resources
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from keystore.main import build
 from services.config import Config, LitellmSettings
+from services.embedded.account import server_account
+from services.embedded.postgres import EmbeddedPostgres
 from services.errors import GatewayError, unavailable
 from services.ids import IdMint
 from services.inprocess import InProcessChannel
@@ -37,6 +41,8 @@ CATALOG = common_pb2.Catalog(
     ]
 )
 ANSWER_SECONDS = 10
+
+_numbers = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -199,7 +205,12 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
     started: list[Keystore] = []
 
     async def start(
-        *, lease_seconds: float = 60.0, max_budget: str | None = None, redis: str = redis_url, database: str = ""
+        *,
+        lease_seconds: float = 60.0,
+        max_budget: str | None = None,
+        redis: str = redis_url,
+        database: str = "",
+        pepper: str = "pepper",
     ) -> Keystore:
         registry = CollectorRegistry()
         runtime = Runtime(
@@ -207,7 +218,7 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
             settings=Settings(
                 database_url=database or database_url,
                 redis_url=redis,
-                pepper="pepper",
+                pepper=pepper,
                 hold_lease_seconds=lease_seconds,
             ),
             log=log,
@@ -222,6 +233,19 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
     yield start
     for keystore in started:
         await keystore.stop()
+
+
+@pytest.fixture
+async def postgres(server_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL that the test may stop."""
+    folder = server_folder / f"keystore-postgres-{next(_numbers)}"
+    folder.mkdir(mode=0o711)
+    server = EmbeddedPostgres(folder, server_account(), durable=False)
+    await asyncio.to_thread(server.start)
+    with importlib.resources.as_file(importlib.resources.files("keystore") / "migrations") as path:
+        await migrate(server.database_url, "keystore", path, structlog.get_logger())
+    yield server
+    await asyncio.to_thread(server.stop)
 
 
 @pytest.fixture

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.resources
-import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from gateway.v1 import keystore_pb2
 from gateway.v1.errors_pb2 import ErrorReason as Reason
 
-from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
 from services.errors import GatewayError
 from services.methods import CREATE_KEY
-from services.postgres import migrate
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-async def postgres(server_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A PostgreSQL that the test may stop."""
-    folder = server_folder / f"keystore-postgres-{next(_numbers)}"
-    folder.mkdir(mode=0o711)
-    server = EmbeddedPostgres(folder, server_account(), durable=False)
-    await asyncio.to_thread(server.start)
-    with importlib.resources.as_file(importlib.resources.files("keystore") / "migrations") as path:
-        await migrate(server.database_url, "keystore", path, structlog.get_logger())
-    yield server
-    await asyncio.to_thread(server.stop)
 
 
 async def test_known_keys_go_on_and_all_else_waits(

@@ -35,6 +35,11 @@ def test_an_admin_may_say_secret_digest_or_token() -> None:
     assert tokens.named("nonsense") == []
 
 
+def test_a_fingerprint_tells_peppers_apart_and_is_not_the_pepper() -> None:
+    assert Tokens("pepper").fingerprint == Tokens("pepper").fingerprint != Tokens("other").fingerprint
+    assert "pepper" not in Tokens("pepper").fingerprint
+
+
 def test_without_a_pepper_nothing_starts() -> None:
     with pytest.raises(ValueError, match="pepper"):
         Tokens("")
