@@ -16,7 +16,7 @@ from services.reconnect import keep_open
 from services.transport import Channel
 
 # The keystore answers in milliseconds, or refuses by itself when Redis does not answer it; this is for a keystore that
-# hangs.
+# hangs, or that a network has cut off: gRPC takes three times as long to notice.
 ANSWER_TIMEOUT_SECONDS = 5.0
 # How long a call waits for the first link of a process that has just started, or for the next after a break.
 LINK_TIMEOUT_SECONDS = 2.0
@@ -39,6 +39,8 @@ class AdmissionClient:
         self._link: _Link | None = None
         self._catalog: common_pb2.Catalog | None = None
         self._linked = asyncio.Event()
+        # When the keystore last said anything.
+        self._heard = 0.0
         self._sequence = 0
         self._waiting: dict[int, asyncio.Future[keystore_pb2.AdmissionReplyFrame]] = {}
         # Since all wait equally long, the oldest is the first to be given up; one look now and then does for all.
@@ -128,9 +130,15 @@ class AdmissionClient:
             await asyncio.sleep(ANSWER_TIMEOUT_SECONDS / 10)
             now = loop.time()
             while self._deadlines and self._deadlines[0][0] < now:
-                answer = self._waiting.get(self._deadlines.popleft()[1])
-                if answer is not None and not answer.done():
-                    answer.set_exception(unavailable("The keystore did not answer in time; try again."))
+                deadline, sequence = self._deadlines.popleft()
+                answer = self._waiting.get(sequence)
+                if answer is None or answer.done():
+                    continue
+                if self._link is not None and self._heard < deadline - ANSWER_TIMEOUT_SECONDS:
+                    # It has said nothing at all since then: what waits is asked again, of another if there is one.
+                    await self._link.close(unavailable("The keystore stands still."))
+                    break
+                answer.set_exception(unavailable("The keystore did not answer in time; try again."))
 
     def _send_catalog(self, link: _Link, catalog: common_pb2.Catalog) -> None:
         try:
@@ -145,7 +153,9 @@ class AdmissionClient:
         self._linked.set()
         try:
             while True:
-                for reply in await link.receive():
+                replies = await link.receive()
+                self._heard = self._loop.time()
+                for reply in replies:
                     answer = self._waiting.get(reply.sequence)
                     if answer is not None and not answer.done():
                         answer.set_result(reply)

@@ -24,7 +24,7 @@ CONSUMER = "keystore"
 TAKE_BYTES = 256 * 1024
 # Nobody waits for a settlement, but the money it gives back is wanted soon, and every message costs: what comes within
 # this time travels together.
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.005
 GATHER_ENTRIES = 64
 # Settlements under way at once: more than a keystore settles in a round trip many times over.
 MAX_UNACKNOWLEDGED = 4096

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fake_provider import Behaviour, FakeProvider
+from tests.fake_provider import INPUT_TOKENS, Behaviour, FakeProvider
 from tests.stack import Gateway
 
 CONFIG = """
@@ -27,7 +28,7 @@ model_list:
       output_cost_per_token: 0.000002
 """
 # One call of the fake provider: 11 tokens in, 6 out.
-COST_NANO_USD = 11 * 1_000 + 6 * 2_000
+COST_NANO_USD = INPUT_TOKENS * 1_000 + 6 * 2_000
 LEASE_SECONDS = 3
 CALLERS = 8
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -100,10 +101,10 @@ class Load:
 
 
 @asynccontextmanager
-async def load(gateway: Gateway) -> AsyncIterator[Load]:
-    """A load that has begun; it ends with the block."""
+async def load(gateway: Gateway, max_budget_usd: float = 1.0) -> AsyncIterator[Load]:
+    """A load that has begun, of a key with this budget; it ends with the block."""
     async with httpx.AsyncClient(headers=gateway.headers, timeout=20) as admin:
-        answer = await admin.post(f"{gateway.base_url}/key/generate", json={"max_budget": 1.0})
+        answer = await admin.post(f"{gateway.base_url}/key/generate", json={"max_budget": max_budget_usd})
         assert answer.status_code == 200, answer.text
     made = Load(gateway, answer.json()["key"])
     callers = [asyncio.create_task(made.caller(number)) for number in range(CALLERS)]
@@ -115,32 +116,51 @@ async def load(gateway: Gateway) -> AsyncIterator[Load]:
         await asyncio.gather(*callers)
 
 
-async def state_of(gateway: Gateway, key: str, edge: str) -> tuple[int, list[dict[str, Any]]]:
-    """What the counters say that a key has spent, and its entries."""
+async def state_of(gateway: Gateway, key: str, edge: str) -> tuple[int, int, list[dict[str, Any]]]:
+    """What the counters say that a key has spent and what is held of it, and its entries."""
     async with httpx.AsyncClient(base_url=gateway.url(edge), headers=gateway.headers, timeout=20) as admin:
         info = await admin.get("/key/info", params={"key": key})
         entries = await admin.get("/spend/logs", params={"limit": 1000})
     assert info.status_code == 200, info.text
     assert entries.status_code == 200, entries.text
-    return round(info.json()["info"]["spend"] * 1e9), entries.json()
+    key_info = info.json()["info"]
+    return nano_usd(key_info["spend"]), nano_usd(key_info["held"]), entries.json()
+
+
+def nano_usd(usd: float) -> int:
+    """An amount as an answer of administration states it."""
+    return round(usd * 1e9)
 
 
 async def settled(under: Load, edge: str = "edge") -> list[dict[str, Any]]:
-    """The entries, once the counters agree with them, and every answered call has its own, at its price."""
+    """The entries, once nothing is held, the counters agree with them, and every answered call has its own, at its
+    price."""
     async with asyncio.timeout(5 * LEASE_SECONDS + 30):
         while True:
-            counted, entries = await state_of(under.gateway, under.key, edge)
+            spent, held, entries = await state_of(under.gateway, under.key, edge)
             good = [row for row in entries if row["status"] == "success"]
-            if counted == sum(round(row["spend"] * 1e9) for row in entries) and len(good) >= under.answered:
+            total = sum(nano_usd(row["spend"]) for row in entries)
+            if held == 0 and spent == total and len(good) >= under.answered:
                 break
             await asyncio.sleep(0.2)
-    assert {round(row["spend"] * 1e9) for row in good} == {COST_NANO_USD}
+    assert {nano_usd(row["spend"]) for row in good} == {COST_NANO_USD}
     assert len({row["request_id"] for row in entries}) == len(entries)
     return entries
 
 
+async def assert_that_nothing_was_lost(under: Load, provider: FakeProvider) -> None:
+    """Every call was answered, and the entries are what the provider has given, no more and no less."""
+    assert not under.failed
+    entries = await settled(under)
+    assert len(entries) == len(provider.seen) == under.answered
+    given = sum(INPUT_TOKENS * 1_000 + seen.tokens_sent * 2_000 for seen in provider.seen)
+    assert sum(nano_usd(row["spend"]) for row in entries) == given
+
+
 @pytest.mark.parametrize("name", ["edge", "router", "keystore", "ledger"])
-async def test_a_process_that_is_asked_to_end_costs_no_call(gateway: Gateway, name: str) -> None:
+async def test_a_process_that_is_asked_to_end_costs_no_call(
+    gateway: Gateway, fake_provider: FakeProvider, name: str
+) -> None:
     """Each of both in turn, and each comes back before the other goes."""
     async with load(gateway) as under:
         for each in (name, f"{name}-2"):
@@ -148,20 +168,35 @@ async def test_a_process_that_is_asked_to_end_costs_no_call(gateway: Gateway, na
             await under.until(40)
             await gateway.start(each)
             await under.until(40)
-    assert not under.failed
-    assert len(await settled(under)) == under.answered
+    await assert_that_nothing_was_lost(under, fake_provider)
 
 
 @pytest.mark.parametrize("name", ["keystore", "ledger"])
-async def test_a_killed_keystore_or_ledger_costs_no_call(gateway: Gateway, name: str) -> None:
+async def test_a_killed_keystore_or_ledger_costs_no_call(
+    gateway: Gateway, fake_provider: FakeProvider, name: str
+) -> None:
     async with load(gateway) as under:
         for each in (name, f"{name}-2"):
             await gateway.kill(each)
             await under.until(40)
             await gateway.start(each)
             await under.until(40)
-    assert not under.failed
-    assert len(await settled(under)) == under.answered
+    await assert_that_nothing_was_lost(under, fake_provider)
+
+
+async def test_a_keystore_that_stands_still_delays_calls_and_fails_none(
+    gateway: Gateway, fake_provider: FakeProvider
+) -> None:
+    """As one does that a network has cut off: nobody is told. A router that settles with it notices after 15 s, and
+    what its calls have held stays held until then: the budget has room for that."""
+    async with load(gateway, max_budget_usd=1000.0) as under:
+        for each in ("keystore", "keystore-2"):
+            gateway.processes[each].send_signal(signal.SIGSTOP)
+            await asyncio.sleep(1)  # what is under way in it stands still for longer than any answer takes
+            await under.until(40)
+            gateway.processes[each].send_signal(signal.SIGCONT)
+            await under.until(40)
+    await assert_that_nothing_was_lost(under, fake_provider)
 
 
 async def test_a_killed_edge_costs_its_own_callers_their_calls_and_nobody_else(gateway: Gateway) -> None:
