@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
@@ -19,6 +18,7 @@ from edge.auth import Authenticator
 from edge.exchange import Routers
 from edge.inference import Inference, Operation
 from edge.metrics import EdgeMetrics
+from services.exposition import render
 from services.http_server import HttpServer
 from services.ids import IdMint
 from services.lifecycle import Runtime
@@ -53,7 +53,7 @@ class Edge:
             )
 
         async def exposition(_: AdminRequest) -> AdminAnswer:
-            return AdminAnswer(200, generate_latest(runtime.registry), CONTENT_TYPE_LATEST)
+            return AdminAnswer(200, await render(runtime.registry), CONTENT_TYPE_LATEST)
 
         # Everything but inference; what docs/reference/admin.md describes.
         self.admin_routes = [

@@ -53,8 +53,6 @@ class Deployment:
     # Both may carry credentials.
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     extra_body: Mapping[str, object] = field(default_factory=dict, repr=False)
-    # What this provider's calls need besides, by the names of `litellm_params`; may hold credentials.
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
     operation: common_pb2.Operation = common_pb2.OPERATION_CHAT_COMPLETIONS
     wire: str = "openai"
     weight: float | None = None

@@ -92,7 +92,8 @@ class Connections:
         except BaseException:
             sock.close()
             raise
-        self._open[connection] = origin
+        if not connection.closed:  # else it is lost already, and said so
+            self._open[connection] = origin
         return connection
 
     async def _look_up(self, origin: Origin) -> list[Any]:

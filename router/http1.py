@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         "_on_lost",
         "_parser",
         "_parts",
+        "_rest_bytes",
         "_transport",
         "_waiter",
         "complete",
@@ -78,6 +79,7 @@ class Connection(asyncio.Protocol):
         self.complete = False
         self._has_head = False
         self._head_bytes = 0
+        self._rest_bytes = 0
         self._keeps_alive = False
         self._extra = False
         self._is_left = False
@@ -203,13 +205,15 @@ class Connection(asyncio.Protocol):
 
     def _on_rest(self, size: int) -> None:
         self._parts.clear()
-        self._head_bytes += size
+        self._rest_bytes += size
         if self.complete:
             self._free()
-        elif self._head_bytes > MAX_REST_BYTES:
+        elif self._rest_bytes > MAX_REST_BYTES:
             self.abort()
 
     def _free(self) -> None:
+        if self.closed:  # by the provider, after its answer
+            return
         transport = self._transport
         # A request of which a part is still to be written was answered early, and cannot be followed by another.
         if transport is None or not self._keeps_alive or self._extra or transport.get_write_buffer_size():

@@ -156,6 +156,8 @@ class InferenceService:
         self._sessions: dict[_Link, dict[int, InboundCall]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        # Drained: what is opened now moves to another router, once its edge sees that the link has ended.
+        self._ended = False
 
     async def exchange(self, link: _Link) -> None:
         """One session: all calls of one edge process."""
@@ -176,17 +178,22 @@ class InferenceService:
                 call.cancel()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Ask the edges for no more calls, and wait for those that are open; then cancel what is left."""
+        """Ask the edges for no more calls, and wait for those that are open; then cancel what is left, and end."""
         self._draining = True
         for link in list(self._sessions):
             if not link.closed:
                 link.send(router_pb2.RouterFrame(call=0, drain=router_pb2.Drain()))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_seconds)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        # Again and again: a call whose `open` was on its way when the edge was asked is one of them.
+        while self._tasks and (left_seconds := deadline - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_seconds)
+        self._ended = True
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
+        await asyncio.gather(*(link.close() for link in list(self._sessions)))
 
     def _on_frame(
         self, link: _Link, calls: dict[int, InboundCall], window: Window, frame: router_pb2.EdgeFrame
@@ -208,6 +215,8 @@ class InferenceService:
             call.cancel()
 
     def _open(self, link: _Link, calls: dict[int, InboundCall], window: Window, frame: router_pb2.EdgeFrame) -> None:
+        if self._ended:
+            return
         call = InboundCall(link, frame.call, frame.open, window)
         if len(self._tasks) >= MAX_OPEN_CALLS:
             call.fail(unavailable("This router has too many open calls; try again."))

@@ -16,6 +16,17 @@ import pytest
 from aiohttp import web
 
 INPUT_TOKENS = 11
+# A gateway's configuration with one deployment of it, at $1 and $2 a million tokens; `format` it with `base`.
+PRICED_CONFIG = """
+model_list:
+  - model_name: gpt
+    litellm_params:
+      model: openai/upstream
+      api_base: "{base}"
+      api_key: k
+      input_cost_per_token: 0.000001
+      output_cost_per_token: 0.000002
+"""
 WORDS = ("Hello", " from", " the", " fake", " provider", "!")
 
 

@@ -332,6 +332,57 @@ async def test_drain_lets_open_calls_end_and_takes_no_new_ones(plane) -> None:
         call.close()
 
 
+async def test_a_call_that_was_on_its_way_when_the_drain_began_is_waited_for(plane) -> None:
+    going = {name: asyncio.Event() for name in (b"first", b"second")}
+
+    async def run(caller: Caller) -> None:
+        name = await caller.body()
+        caller.head(HEAD)
+        await going[name].wait()
+        await caller.data(name)
+        caller.result(router_pb2.Result())
+
+    async with plane(run) as made:
+        first = await made.open(b"first")
+        while first.head is None:
+            await arrival(first)
+        link = made.routers.choose()
+        assert link is not None
+        draining = asyncio.create_task(made.service.drain(10))
+        while not link.draining:
+            await asyncio.sleep(0.01)
+        # As from an edge that has not been told yet.
+        request = router_pb2.Open(dispatch_id=b"e" * 16, model="m", body_bytes=6)
+        second = link.open(request, b"second")
+        while second.head is None:
+            await arrival(second)
+        going[b"first"].set()
+        assert await gather(first) == b"first"
+        await asyncio.sleep(0.05)
+        assert not draining.done()
+        going[b"second"].set()
+        assert await gather(second) == b"second"
+        assert second.result is not None
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_a_call_that_comes_after_the_drain_is_lost_at_once_so_that_it_moves(plane) -> None:
+    async def run(caller: Caller) -> None:
+        raise AssertionError("nobody is to serve it")
+
+    async with plane(run) as made:
+        link = await made.routers.wait_for_router()
+        draining = asyncio.create_task(made.service.drain(10))
+        call = None
+        while not draining.done():
+            call = call or link.open(router_pb2.Open(dispatch_id=b"e" * 16, model="m", body_bytes=2), b"{}")
+            await asyncio.sleep(0)
+        assert call is not None
+        assert await gather(call) == b""
+        assert call.lost
+        assert call.error is None
+
+
 async def test_holds_are_live_while_their_calls_run(plane) -> None:
     go = asyncio.Event()
 

@@ -10,19 +10,9 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from tests.fake_provider import Behaviour, FakeProvider
+from tests.fake_provider import PRICED_CONFIG, Behaviour, FakeProvider
 from tests.stack import Gateway
 
-CONFIG = """
-model_list:
-  - model_name: gpt
-    litellm_params:
-      model: openai/upstream
-      api_base: "{base}"
-      api_key: k
-      input_cost_per_token: 0.000001
-      output_cost_per_token: 0.000002
-"""
 # One call of the fake provider: 11 tokens in, 6 out.
 T = TypeVar("T")
 
@@ -34,7 +24,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 @pytest.fixture
 async def gateway(stack, fake_provider: FakeProvider) -> Gateway:
     return await stack(
-        CONFIG.format(base=fake_provider.base_url),
+        PRICED_CONFIG.format(base=fake_provider.base_url),
         shape="split",
         environ={"TOLLHOUSE_HOLD_LEASE_SECONDS": str(LEASE_SECONDS)},
     )
@@ -158,7 +148,7 @@ async def test_a_call_whose_router_dies_before_it_answers_moves_and_both_dispatc
     stack, fake_provider: FakeProvider
 ) -> None:
     gateway: Gateway = await stack(
-        CONFIG.format(base=fake_provider.base_url),
+        PRICED_CONFIG.format(base=fake_provider.base_url),
         shape="split",
         routers=2,
         environ={"TOLLHOUSE_HOLD_LEASE_SECONDS": str(LEASE_SECONDS)},

@@ -14,19 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fake_provider import INPUT_TOKENS, Behaviour, FakeProvider
+from tests.fake_provider import INPUT_TOKENS, PRICED_CONFIG, Behaviour, FakeProvider
 from tests.stack import Gateway
 
-CONFIG = """
-model_list:
-  - model_name: gpt
-    litellm_params:
-      model: openai/upstream
-      api_base: "{base}"
-      api_key: k
-      input_cost_per_token: 0.000001
-      output_cost_per_token: 0.000002
-"""
 # One call of the fake provider: 11 tokens in, 6 out.
 COST_NANO_USD = INPUT_TOKENS * 1_000 + 6 * 2_000
 LEASE_SECONDS = 3
@@ -39,7 +29,7 @@ async def gateway(stack, fake_provider: FakeProvider) -> Gateway:
     # Calls that last a little are under way at any moment.
     fake_provider.behave("upstream", Behaviour(head_delay_seconds=0.02, gap_seconds=0.005))
     return await stack(
-        CONFIG.format(base=fake_provider.base_url),
+        PRICED_CONFIG.format(base=fake_provider.base_url),
         shape="split",
         edges=2,
         routers=2,

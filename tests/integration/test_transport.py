@@ -197,6 +197,16 @@ async def test_an_idle_connection_that_the_provider_closes_is_not_used(transport
         assert await whole(transport, server.url) == (200, b"ok")
 
 
+async def test_a_provider_may_close_after_its_answer_while_that_is_still_held(transport: HttpTransport) -> None:
+    """It has not said that it would; the next call gets a connection of its own."""
+    async with Scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\nends with the connection", OK) as server:
+        async with transport.open(post(server.url), deployment(server.url), timeout_seconds=5) as response:
+            assert await response.read() == b"ends with the connection"
+            await asyncio.sleep(0.05)
+        assert await whole(transport, server.url) == (200, b"ok")
+        assert server.connections == 2
+
+
 async def test_headers_have_a_limit(transport: HttpTransport) -> None:
     async with Scripted(
         b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: %b\r\n" % (n, b"v" * 1000) for n in range(100))
