@@ -14,6 +14,7 @@ from router.wire.base import HttpRequest
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_A_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._~:-]+")
+_BLANK = " \t"
 # What frames the message is the client's own.
 _OURS = frozenset(("connection", "content-length", "transfer-encoding"))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -77,6 +78,7 @@ def head_of(request: HttpRequest, target: Target) -> bytes:
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or _NOT_A_VALUE.search(value) or name in _OURS:
             raise ValueError("not a header")
-        lines.append(f"{name}: {value}")
+        # Space around a value is no part of it, and not all parsers agree on who removes it.
+        lines.append(f"{name}: {value.strip(_BLANK)}")
     lines.append(f"content-length: {len(request.body)}\r\n\r\n")
     return "\r\n".join(lines).encode()

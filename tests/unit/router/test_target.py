@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httptools
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.target import Origin, head_of, target_of
@@ -70,6 +70,7 @@ class Seen:
 
 
 @given(st.text(), st.text(max_size=40), st.binary(max_size=100))
+@example("", "0\t", b"")
 def test_whatever_stands_in_a_path_or_a_header_no_other_header_comes_of_it(path: str, value: str, body: bytes) -> None:
     """A parser sees exactly the headers that were asked for, or the request is refused."""
     try:
