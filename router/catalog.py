@@ -215,7 +215,7 @@ def _deployment(
         defaults=params.defaults,
         extra_headers=params.extra_headers,
         extra_body=params.extra_body,
-        wire=provider.wire,
+        wire=provider.wire_of(target.model),
         auth=provider.auth,
         options=options,
         weight=params.weight,

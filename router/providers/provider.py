@@ -28,7 +28,7 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host, and how it is reached: a row of providers.toml, under its name.
 
-    wire: the language it speaks, of `router.wire.WIRES`. api_base: where it is, with options in braces
+    wire: the language it speaks, of `router.wire.WIRES`; wires: that of models whose names begin like this. api_base: where it is, with options in braces
     (`https://{region}.example.com`); empty: every deployment must say. api_base_variables, api_key_variables:
     environment variables that stand in for `api_base` and `api_key`; of several the first that is set. auth: where the
     key goes: `bearer`, `header:NAME` or `query:NAME`; or the name of a signer (`router.credentials`). options: by their
@@ -38,12 +38,18 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     wire: str = "openai"
+    wires: Mapping[str, str] = {}
     api_base: str = ""
     api_base_variables: tuple[str, ...] = ()
     api_key_variables: tuple[str, ...] = ()
     auth: str = "bearer"
     options: Mapping[str, Option] = {}
     priced_as: str = ""
+
+    def wire_of(self, model: str) -> str:
+        """The language in which it is asked for a model: of the beginnings that fit, the longest decides."""
+        fitting = [beginning for beginning in self.wires if model.startswith(beginning)]
+        return self.wires[max(fitting, key=len)] if fitting else self.wire
 
 
 def load_providers() -> Mapping[str, Provider]:
