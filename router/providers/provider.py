@@ -28,12 +28,12 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host, and how it is reached: a row of providers.toml, under its name.
 
-    wire: the language it speaks, of `router.wire.WIRES`; wires: that of models whose names begin like this. api_base: where it is, with options in braces
-    (`https://{region}.example.com`); empty: every deployment must say. api_base_variables, api_key_variables:
-    environment variables that stand in for `api_base` and `api_key`; of several the first that is set. auth: where the
-    key goes: `bearer`, `header:NAME` or `query:NAME`; or the name of a signer (`router.credentials`). options: by their
-    names in `litellm_params`. priced_as: its name in the bundled price table; empty: a server of one's own, which has
-    no list price.
+    wire: the language it speaks, of `router.wire.WIRES`; wires: that of models whose names begin like this. api_base:
+    where it is, with options in braces (`https://{region}.example.com`); empty: every deployment must say.
+    api_base_variables, api_key_variables: environment variables that stand in for `api_base` and `api_key`; of several
+    the first that is set. auth: where the key goes: `bearer`, `header:NAME` or `query:NAME`; or the name of a signer
+    (`router.credentials`). options: by their names in `litellm_params`. priced_as: its name in the bundled price table;
+    empty: a server of one's own, which has no list price.
     """
 
     name: str
