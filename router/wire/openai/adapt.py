@@ -11,9 +11,9 @@ import msgspec
 
 from router.catalog import Deployment
 from router.providers.quirks import Quirks
-from router.wire.members import FLAG, not_taken, read
+from router.wire.members import allowed, drops, not_taken, unwanted
 from router.wire.openai.messages import adapt_messages
-from router.wire.openai.paths import remove
+from router.wire.paths import remove
 
 Members = dict[str, msgspec.Raw]
 
@@ -43,7 +43,6 @@ NEUTRAL: Mapping[str, object] = {
 }
 
 _NULL = msgspec.Raw(b"null")
-_names_decoder = msgspec.json.Decoder(list[str] | str)
 _any_decoder = msgspec.json.Decoder()
 _encode = msgspec.json.encode
 
@@ -57,58 +56,49 @@ def adapt(
     passed: members of an extra body, which are the host's own words. Raises GatewayError (INVALID_REQUEST) for what the
     host does not take.
     """
-    dropped = _drop_in_any_case(members, given, deployment)
+    dropped = [path for path in unwanted(given, deployment) if remove(members, path)]
     quirks = deployment.quirks
     if quirks is None:
         return dropped
-    allowed = {*passed, *deployment.allowed_openai_params, *_names(given, "allowed_openai_params")}
-    untaken = [name for name in _untaken(members, quirks) if name not in allowed]
-    if untaken and not _drops(given, deployment):
+    spared = allowed(given, deployment).union(passed)
+    untaken = _untaken(members, quirks, spared)
+    if untaken and not drops(given, deployment):
         raise not_taken(deployment.provider, untaken)
     for name in untaken:
         del members[name]
-    _set_members(members, quirks, allowed)
+    _set_members(members, quirks, spared)
     if quirks.messages:
         adapt_messages(members, quirks.messages)
     return dropped + untaken
 
 
-def _drop_in_any_case(members: Members, given: Mapping[str, msgspec.Raw], deployment: Deployment) -> list[str]:
-    paths = dict.fromkeys((*deployment.additional_drop_params, *_names(given, "additional_drop_params")))
-    # What admission has reckoned with is no parameter.
-    return [path for path in paths if path not in ("model", "messages", "stream") and remove(members, path)]
-
-
-def _untaken(members: Members, quirks: Quirks) -> list[str]:
+def _untaken(members: Members, quirks: Quirks, spared: Collection[str]) -> list[str]:
     """What the host does not take. What asks for nothing is left out here and now."""
-    untaken = []
+    untaken: list[str] = []
     for entry in quirks.drop:
         name, _, value = entry.partition("=")
         raw = members.get(name)
-        if raw is None or name == ASKED_BY_GATEWAY:
+        if raw is None or name in spared or name in untaken or name == ASKED_BY_GATEWAY:
             continue
         asked = _value(raw)
-        if value:
-            if asked == value and name not in untaken:
-                untaken.append(name)
-        elif asked is None or (name in NEUTRAL and asked == NEUTRAL[name]):
+        if not value and (asked is None or (name in NEUTRAL and asked == NEUTRAL[name])):
             del members[name]
-        else:
+        elif not value or asked == value:
             untaken.append(name)
     return untaken
 
 
-def _set_members(members: Members, quirks: Quirks, allowed: Collection[str]) -> None:
+def _set_members(members: Members, quirks: Quirks, spared: Collection[str]) -> None:
     for name, words in quirks.values.items():
         asked = _value(members[name]) if name in members else None
         if isinstance(asked, str) and asked in words:
             members[name] = _raw(words[asked])
     for name, (least, greatest) in quirks.clamp.items():
-        number = _value(members[name]) if name in members and name not in allowed else None
+        number = _value(members[name]) if name in members and name not in spared else None
         if isinstance(number, int | float) and not least <= number <= greatest:
             members[name] = _raw(min(max(number, least), greatest))
     for name, own in quirks.rename.items():
-        if name in members and name not in allowed:
+        if name in members and name not in spared:
             value = members.pop(name)
             if members.get(own, _NULL) == _NULL:
                 members[own] = value
@@ -117,17 +107,6 @@ def _set_members(members: Members, quirks: Quirks, allowed: Collection[str]) -> 
             members[name] = _raw(default)
     for name, forced in quirks.force.items():
         members[name] = _raw(forced)
-
-
-def _drops(given: Mapping[str, msgspec.Raw], deployment: Deployment) -> bool:
-    asked = given.get("drop_params", _NULL)
-    return deployment.drop_params or (asked != _NULL and read(FLAG, asked, "drop_params"))
-
-
-def _names(given: Mapping[str, msgspec.Raw], member: str) -> list[str]:
-    raw = given.get(member, _NULL)
-    names = [] if raw == _NULL else read(_names_decoder, raw, member)
-    return [names] if isinstance(names, str) else names
 
 
 def _value(raw: msgspec.Raw) -> object:

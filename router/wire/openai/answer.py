@@ -114,9 +114,8 @@ class AnswerFixes:
         index = choice.get("index")
         key = index if isinstance(index, int) else 0
         ends = self._part == "message" or isinstance(choice.get("finish_reason"), str)
-        if "think_tags" in self._quirks:
-            if ends or isinstance(part.get("content"), str):
-                self._thinking.setdefault(key, ThinkTags()).lift(part, ends=ends)
+        if "think_tags" in self._quirks and self._may_think(part.get("content"), ends=ends):
+            self._thinking.setdefault(key, ThinkTags()).lift(part, ends=ends)
         if "words" in self._quirks and isinstance(choice.get("finish_reason"), str):
             _finish_in_words(choice, has_calls=bool(part.get("tool_calls") or self._calls.get(key)))
         if "tool_calls" in self._quirks:
@@ -124,6 +123,12 @@ class AnswerFixes:
             self._tool_calls(part, key, ends=ends and choice.get("finish_reason") != "length")
         if part:
             choice[self._part] = part
+
+    def _may_think(self, content: object, *, ends: bool) -> bool:
+        """A whole answer that is all thinking, cut off, is left as it is; a stream cannot wait for the end of it."""
+        if self._part == "message":
+            return isinstance(content, str) and "</think" in content
+        return ends or isinstance(content, str)
 
     def _words(self, answer: dict[str, Any]) -> None:
         answer["object"] = "chat.completion" if self._part == "message" else "chat.completion.chunk"

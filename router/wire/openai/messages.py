@@ -28,11 +28,12 @@ def adapt_messages(members: Raws, quirks: Collection[MessageQuirk]) -> None:
         if raw is None:
             continue
         body = bytes(raw)
-        changes = [_CHANGES[quirk] for quirk in quirks if _CHANGES[quirk].speaks_of(name, body)]
+        # In the vocabulary's order, not the row's.
+        changes = [each for quirk, each in _CHANGES.items() if quirk in quirks and each.speaks_of(name, body)]
         if not changes:
             continue
         items = _objects(raw)
-        if items is not None and any([change.of(item) for change in changes for item in items]):
+        if items is not None and sum(change.of(item) for change in changes for item in items):
             members[name] = _raw(items)
 
 
@@ -60,7 +61,7 @@ def _no_cache_control(item: Raws) -> bool:
     """Of a message or a tool: its own mark, and those of its parts or its function."""
     changed = item.pop("cache_control", None) is not None
     parts = _objects(item.get("content"))
-    if parts is not None and any([part.pop("cache_control", None) is not None for part in parts]):
+    if parts is not None and sum(part.pop("cache_control", None) is not None for part in parts):
         item["content"] = _raw(parts)
         changed = True
     function = _objects(item.get("function"))
@@ -91,7 +92,8 @@ def _reasoning_as_part(message: Raws) -> bool:
 
 
 def _no_reasoning(message: Raws) -> bool:
-    return any([message.pop(name, None) is not None for name in ("reasoning_content", "thinking_blocks", "reasoning")])
+    found = [message.pop(name, None) for name in ("reasoning_content", "thinking_blocks", "reasoning")]
+    return found != [None] * len(found)
 
 
 class _Change(msgspec.Struct, frozen=True):

@@ -42,5 +42,5 @@ def _remove_in(value: object, steps: list[str]) -> bool:
     # An item itself is never taken out: the others would change their places.
     if isinstance(value, list) and rest:
         items = value if step == "*" else value[int(step) : int(step) + 1] if step.isdecimal() and len(step) < 9 else []
-        return any([_remove_in(item, rest) for item in items])
+        return sum(_remove_in(item, rest) for item in items) > 0
     return False
