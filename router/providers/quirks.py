@@ -25,7 +25,7 @@ MessageQuirk = Literal[
     "reasoning",
     # The same becomes a part of the type `thinking`.
     "reasoning_as_part",
-    # The same is left out, and `thinking_blocks` and `reasoning` with it.
+    # The same is left out, if neither of these has moved it, and `thinking_blocks` with it.
     "no_reasoning",
 ]
 

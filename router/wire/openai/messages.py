@@ -92,7 +92,7 @@ def _reasoning_as_part(message: Raws) -> bool:
 
 
 def _no_reasoning(message: Raws) -> bool:
-    found = [message.pop(name, None) for name in ("reasoning_content", "thinking_blocks", "reasoning")]
+    found = [message.pop(name, None) for name in ("reasoning_content", "thinking_blocks")]
     return found != [None] * len(found)
 
 
@@ -118,7 +118,7 @@ _CHANGES: Mapping[MessageQuirk, _Change] = {
     "no_cache_control": _Change(_no_cache_control, _mark(rb'"cache_control"'), ("messages", "tools")),
     "reasoning": _Change(_reasoning, _mark(rb'"reasoning_content"')),
     "reasoning_as_part": _Change(_reasoning_as_part, _mark(rb'"reasoning_content"')),
-    "no_reasoning": _Change(_no_reasoning, _mark(rb'"(?:reasoning(?:_content)?|thinking_blocks)"')),
+    "no_reasoning": _Change(_no_reasoning, _mark(rb'"(?:reasoning_content|thinking_blocks)"')),
 }
 
 
