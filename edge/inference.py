@@ -6,8 +6,9 @@ It never looks into an answer: a `data` frame holds bytes in the caller's langua
 from __future__ import annotations
 
 import enum
+import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
+
+# Of what a header may list: servers before us refuse heads of more than 8 KiB.
+MAX_LISTED_CHARACTERS = 1024
+_NOT_IN_A_HEADER = re.compile(r"[^\x20-\x7e]")
 
 # A call whose router is lost before the answer began moves to another this often.
 MOVES = 2
@@ -281,8 +286,16 @@ class Answer:
         await self._send({"type": "http.response.body", "body": body})
 
     def _headers(self, head: router_pb2.Head) -> list[tuple[bytes, bytes]]:
-        return [
+        headers = [
             (b"content-type", head.content_type.encode()),
             (b"x-litellm-call-id", self.call_id.encode()),
             (b"x-litellm-model-id", head.deployment_id.encode()),
         ]
+        if head.dropped_params:
+            headers.append((b"x-tollhouse-dropped-params", _listed(head.dropped_params)))
+        return headers
+
+
+def _listed(names: Iterable[str]) -> bytes:
+    """Names that callers may have chosen, as the value of a header: nothing in them can begin another."""
+    return _NOT_IN_A_HEADER.sub("?", ", ".join(names))[:MAX_LISTED_CHARACTERS].encode()

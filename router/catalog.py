@@ -7,15 +7,19 @@ Pure, but for the price table, which is loaded only when some deployment's price
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from gateway.v1 import common_pb2
 
+from router.providers.address import chat_address
 from router.providers.output_limits import output_limit
 from router.providers.prices import Price, price_from, states_price
 from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, filled_in, near_names
+from router.providers.quirks import Quirks
 from services.config import Alias, Config, ConfigError, ModelEntry, Place
 from services.money import Rates
 
@@ -27,12 +31,15 @@ class Deployment:
     group: the model group it serves. provider: names the row of `providers/provider.py`. wire: names the provider's
     language, of `router.wire.WIRES`. provider_model: what the provider calls the model. api_base: without a trailing
     slash. api_key: empty when the provider wants none; auth: where it goes, as `providers/provider.py` says. options:
-    what else the provider needs to know, by the names that its row gives them.
+    what else the provider needs to know, by the names that its row gives them. chat_url: the whole address of chat
+    completions, for wires that have no paths of their own; headers: what the provider wants sent with every request.
+    quirks: how it departs from OpenAI's language; None when it does not.
     rates settle a call, ceiling_rates size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown.
     mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt; stream_timeout_seconds: of a
-    streamed one. drop_params: drop what the provider does not know instead of refusing the call. defaults: members of
-    the body for callers that do not give them; extra_body: members that override theirs; both hold plain JSON
-    values. weight, rpm, tpm: for `routing/shuffle.py`.
+    streamed one. drop_params: drop what the provider does not know instead of refusing the call;
+    additional_drop_params: drop these in any case, `tools[*].strict` for one inside a member; allowed_openai_params:
+    send these, whatever the row says. defaults: members of the body for callers that do not give them; extra_body:
+    members that override theirs; both hold plain JSON values. weight, rpm, tpm: for `routing/shuffle.py`.
     """
 
     id: str
@@ -50,6 +57,8 @@ class Deployment:
     timeout_seconds: float = 600.0
     stream_timeout_seconds: float = 600.0
     drop_params: bool = False
+    additional_drop_params: tuple[str, ...] = ()
+    allowed_openai_params: tuple[str, ...] = ()
     defaults: Mapping[str, object] = field(default_factory=dict)
     # Both may carry credentials.
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -59,6 +68,9 @@ class Deployment:
     auth: str = "bearer"
     # Credentials among them.
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    chat_url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    quirks: Quirks | None = None
     weight: float | None = None
     rpm: int | None = None
     tpm: int | None = None
@@ -121,6 +133,10 @@ def _largest_known(limits: Iterable[int]) -> int:
 _CHAT_MODES = (None, "chat", "completion", "responses")
 
 
+# The row of a model that has an address and nobody's name.
+_BY_ADDRESS_ALONE = "openai_like"
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     provider: Provider
@@ -166,14 +182,22 @@ def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:
 
 
 def _owner_of(entry: ModelEntry, model: str, prices: Callable[[], Prices]) -> _Target | str:
-    """Whose a model is that is named without a provider."""
+    """Whose a model is that is named without a provider: its address says so, or its name."""
+    if entry.params.api_base:
+        host = urlsplit(entry.params.api_base).hostname
+        for provider in PROVIDERS.values():
+            if provider.api_base and urlsplit(provider.api_base).hostname == host:
+                return _Target(provider, model)
     owner = prices().provider_of(model)
-    if owner is None:
-        advice = f"write PROVIDER/{model}, where PROVIDER is one of {', '.join(PROVIDERS)}"
-        raise _error(entry, "model", f"{model!r} does not say whose model it is; {advice}")
     for provider in PROVIDERS.values():
-        if provider.priced_as == owner:
+        if owner and provider.priced_as == owner:
             return _Target(provider, model)
+    if entry.params.api_base:
+        # Whatever is there, it most likely speaks OpenAI's language.
+        return _Target(PROVIDERS[_BY_ADDRESS_ALONE], model)
+    if owner is None:
+        advice = f"write PROVIDER/{model}, openai/{model} for one; docs/reference/providers.md lists the providers"
+        raise _error(entry, "model", f"{model!r} does not say whose model it is; {advice}")
     return f"the provider {owner} is not served yet"
 
 
@@ -187,6 +211,7 @@ def _deployment(
         raise _error(entry, "api_base", f"is missing: {provider.name} has no address of its own")
     try:
         api_base = filled_in(api_base, options)
+        chat_url, auth = chat_address(provider, target.model, api_base, options)
     except KeyError as missing:
         raise _error(entry, missing.args[0], f"is missing: the address of {provider.name} needs it") from None
     try:
@@ -199,7 +224,7 @@ def _deployment(
         id=info.id,
         group=entry.model_name,
         provider=provider.name,
-        provider_model=target.model,
+        provider_model=provider.name_of(target.model),
         api_base=api_base.rstrip("/"),
         api_key=params.api_key or _first_set(provider.api_key_variables, environ),
         rates=price.rates if price else Rates(),
@@ -212,12 +237,17 @@ def _deployment(
         timeout_seconds=timeout_seconds,
         stream_timeout_seconds=params.stream_timeout or config.router_settings.stream_timeout or timeout_seconds,
         drop_params=config.litellm_settings.drop_params if params.drop_params is None else params.drop_params,
+        additional_drop_params=params.additional_drop_params,
+        allowed_openai_params=params.allowed_openai_params,
         defaults=params.defaults,
         extra_headers=params.extra_headers,
         extra_body=params.extra_body,
         wire=provider.wire_of(target.model),
-        auth=provider.auth,
+        auth=auth,
         options=options,
+        chat_url=chat_url,
+        headers=_headers(provider, options),
+        quirks=provider.quirks_of(*filter(None, (target.model, info.base_model))),
         weight=params.weight,
         rpm=params.rpm,
         tpm=params.tpm,
@@ -232,6 +262,14 @@ def _options(entry: ModelEntry, provider: Provider, environ: Mapping[str, str]) 
         if value:
             options[name] = value
     return options
+
+
+def _headers(provider: Provider, options: Mapping[str, str]) -> dict[str, str]:
+    headers = {}
+    for name, value in provider.headers.items():
+        with contextlib.suppress(KeyError):
+            headers[name] = filled_in(value, options)
+    return headers
 
 
 def _first_set(variables: Iterable[str], environ: Mapping[str, str]) -> str:

@@ -27,6 +27,7 @@ class Dispatch:
         "_content_bytes",
         "_decoder",
         "_deployment",
+        "_dropped",
         "_error_reason",
         "_first_token_ms",
         "_provider_status",
@@ -57,15 +58,17 @@ class Dispatch:
         self._usage: common_pb2.TokenUsage | None = None
         self._content_bytes = 0
         self._decoder: StreamDecoder | None = None
+        self._dropped: tuple[str, ...] = ()
 
-    def begin_attempt(self, deployment: Deployment) -> None:
-        """A request to the provider starts."""
+    def begin_attempt(self, deployment: Deployment, dropped: tuple[str, ...] = ()) -> None:
+        """A request to the provider starts. dropped: members of the caller's body that it does not have."""
         self._deployment = deployment
         self._attempt_began = self._clock()
         self._provider_status = 0
         self._usage = None
         self._content_bytes = 0
         self._decoder = None
+        self._dropped = dropped
 
     def answers(self, status: int) -> None:
         """The head of the provider's answer is here."""
@@ -114,12 +117,15 @@ class Dispatch:
         """The head of the answer, made once there is content: from here on there is no way back."""
         self.has_head = True
         self._first_token_ms = self._first_token_ms or self._to_first_token_ms()
-        return router_pb2.Head(
+        head = router_pb2.Head(
             content_type=content_type,
             deployment_id=deployment.id,
             provider_model=f"{deployment.provider}/{deployment.provider_model}",
             latency_ms=self._ms_since(self._began),
         )
+        if self._dropped:  # an empty list costs a message 1 us
+            head.dropped_params.extend(self._dropped)
+        return head
 
     def timeout_seconds(self, deployment: Deployment) -> float:
         """For an attempt that starts now: the deployment's own limit, or less when the call has less time left."""

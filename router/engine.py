@@ -167,7 +167,7 @@ class Engine:
         request = wire.encode(body, deployment, stream=caller.request.stream, output_tokens_limit=limit)
         self._accounting.opened(caller.request, len(body), dispatch.ended, deployment)
         caller.sent(deployment.id)
-        dispatch.begin_attempt(deployment)
+        dispatch.begin_attempt(deployment, request.dropped)
         transport = self._transport if deployment.mock_response is None else self._mock
         async with transport.open(request, deployment, timeout_seconds=timeout_seconds) as response:
             dispatch.answers(response.status)

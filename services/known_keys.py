@@ -92,6 +92,10 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "rpm": Key(_COUNT, "Requests a minute: its share where no deployment has a weight."),
         "tpm": Key(_COUNT, "Tokens a minute: its share where none has a weight or an rpm."),
         "drop_params": Key("true or false", "As `litellm_settings.drop_params`, for this deployment."),
+        "additional_drop_params": Key(
+            "list", "Members of the body that are never sent; `tools[*].strict` is one inside a member."
+        ),
+        "allowed_openai_params": Key("list", "Members that are sent, though the provider is not known to take them."),
         "extra_headers": Key("mapping", "Headers sent to the provider."),
         "extra_body": Key("mapping", "Members of the body sent to the provider; they win over the caller's."),
         **{name: Key("text", what) for name, what in PROVIDER_OPTIONS.items()},
@@ -139,7 +143,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
         """,
         ENTRY: "order rpm tags tpm weight",
         PARAMS: """
-            additional_drop_params allowed_openai_params auto_router_config auto_router_config_path
+            auto_router_config auto_router_config_path
             auto_router_default_model auto_router_embedding_model bos_token budget_duration
             cache_control_injection_points
             configurable_clientside_auth_params cooldown_time default_api_key_rpm_limit

@@ -26,6 +26,7 @@ _MAX_COST = 1_000
 PROVIDER_OPTIONS: Mapping[str, str] = {
     "api_version": "The version of the provider's API, where its address or its headers need one.",
     "organization": "The organization that is charged.",
+    "account_id": "The account at the provider, where its address has it.",
     "aws_region_name": "The AWS region.",
     "aws_bedrock_runtime_endpoint": "Another address of Bedrock's runtime.",
     "aws_access_key_id": "An AWS key, with `aws_secret_access_key`.",
@@ -120,6 +121,8 @@ class LitellmParams:
     stream_timeout: float | None = None
     # None: as `litellm_settings` say.
     drop_params: bool | None = None
+    additional_drop_params: tuple[str, ...] = ()
+    allowed_openai_params: tuple[str, ...] = ()
     weight: float | None = None
     rpm: int | None = None
     tpm: int | None = None
@@ -207,6 +210,8 @@ def _params(section: Section) -> LitellmParams:
         timeout=seconds(section, "timeout"),
         stream_timeout=seconds(section, "stream_timeout"),
         drop_params=section.boolean("drop_params"),
+        additional_drop_params=section.names("additional_drop_params") or (),
+        allowed_openai_params=section.names("allowed_openai_params") or (),
         weight=None if weight is None else float(weight),
         rpm=_count(section, "rpm"),
         tpm=_count(section, "tpm"),

@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from router.providers.quirks import NONE, ModelQuirks, Quirks, quirks_for
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -25,15 +27,34 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default: str = ""
 
 
+class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another way into the same host, for deployments that fit every pattern.
+
+    base: searched for in `api_base`; model: matched by the model's whole name, its named groups fill in the path;
+    api_version: matched by the whole option. path, auth: as a provider's; auth empty: the provider's own.
+    """
+
+    path: str
+    base: str = ""
+    model: str = ".*"
+    api_version: str = ".*"
+    auth: str = ""
+
+
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host, and how it is reached: a row of providers.toml, under its name.
 
     wire: the language it speaks, of `router.wire.WIRES`; wires: that of models whose names begin like this. api_base:
     where it is, with options in braces (`https://{region}.example.com`); empty: every deployment must say.
     api_base_variables, api_key_variables: environment variables that stand in for `api_base` and `api_key`; of several
-    the first that is set. auth: where the key goes: `bearer`, `header:NAME` or `query:NAME`; or the name of a signer
-    (`router.credentials`). options: by their names in `litellm_params`. priced_as: its name in the bundled price table;
-    empty: a server of one's own, which has no list price.
+    the first that is set. path: of chat completions, after `api_base`, with options and `{model}` in braces; an
+    `api_base` that ends with it is a whole address. surfaces: the first that fits wins over `path`. auth: where the key
+    goes: `bearer`, `azure`, `header:NAME` or `query:NAME`; or the name of a signer (`router.credentials`). headers:
+    sent with every request, with options in braces; one whose option nobody gives is left out. options: by their names
+    in `litellm_params`. names: how a model is called there: patterns of what configurations write, and what is sent
+    for them; the first that matches the whole name wins. quirks, model_quirks: `providers/quirks.py`. priced_as: its
+    name in the bundled price table; empty: a server of one's own, which has no list price. recorded: its row is held
+    to recorded traffic.
     """
 
     name: str
@@ -42,14 +63,33 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_base: str = ""
     api_base_variables: tuple[str, ...] = ()
     api_key_variables: tuple[str, ...] = ()
+    path: str = "/chat/completions"
+    surfaces: tuple[Surface, ...] = ()
     auth: str = "bearer"
+    headers: Mapping[str, str] = {}
     options: Mapping[str, Option] = {}
+    names: Mapping[str, str] = {}
+    quirks: Quirks = NONE
+    model_quirks: tuple[ModelQuirks, ...] = ()
     priced_as: str = ""
+    recorded: bool = False
 
     def wire_of(self, model: str) -> str:
         """The language in which it is asked for a model: of the beginnings that fit, the longest decides."""
         fitting = [beginning for beginning in self.wires if model.startswith(beginning)]
         return self.wires[max(fitting, key=len)] if fitting else self.wire
+
+    def name_of(self, model: str) -> str:
+        """What it calls a model that a configuration names."""
+        for pattern, sent in self.names.items():
+            found = re.fullmatch(pattern, model)
+            if found is not None:
+                return found.expand(sent)
+        return model
+
+    def quirks_of(self, *models: str) -> Quirks | None:
+        """How it departs from OpenAI's language for a model, by any of its names; None when it does not."""
+        return quirks_for(self.quirks, self.model_quirks, *models)
 
 
 def load_providers() -> Mapping[str, Provider]:
@@ -70,22 +110,13 @@ def filled_in(api_base: str, options: Mapping[str, str]) -> str:
 # the file works; any other name is a mistake.
 NOT_SERVED_YET = frozenset(
     """
-    a2a a2a_agent abliteration ai21 ai21_chat aihubmix aiml aiohttp_openai amazon_nova anthropic_text
-    apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech azure_text baseten bedrock
-    bedrock_mantle black_forest_labs bytez cerebras charity_engine chatgpt chutes clarifai cloudflare codestral
-    cognition cohere cohere_chat cometapi compactifai cortecs crusoe cursor custom darkbloom dashscope databricks
-    datarobot deepgram deepinfra deepseek docker_model_runner dotprompt edenai elevenlabs empiriolabs empower
-    fal_ai featherless_ai fireworks_ai friendliai galadriel gdc gemini gigachat github github_copilot gmi
-    gradient_ai groq helicone heroku huggingface humanloop hyperbolic inception infinity jina_ai lambda_ai
-    langflow langfuse langgraph lemonade libertai litellm_agent litellm_proxy llamafile llamagate lm_studio manus
-    maritalk meta meta_llama milvus minimax mistral modelscope mongodb moonshot morph nadir nano-gpt nebius
-    neosantara nlp_cloud novita nscale nvidia_nim nvidia_riva oci ollama ollama_chat oobabooga openrouter
-    ovhcloud parasail perplexity petals pg_vector pinstripes poe predibase prism publicai qwen_ai_platform
-    qwencloud ragflow recraft reducto reka replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova
-    sail sambanova sap sarvam scaleway scx-ai snowflake soniox stability strands_decider synthetic tencent
-    tensormesh text-completion-codestral text-completion-inception text-completion-openai together_ai topaz
-    transcribe triton typesafe v0 valkey veniceai vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine
-    voyage wandb watsonx watsonx_text xai xiaomi_mimo xinference zai
+    a2a a2a_agent anthropic_text auto_router aws_polly aws_textract azure_speech azure_text bedrock
+    black_forest_labs bytez chatgpt cohere cohere_chat cursor custom deepgram dotprompt elevenlabs fal_ai gdc
+    gemini gigachat github_copilot humanloop infinity jina_ai langflow langfuse langgraph litellm_agent manus
+    milvus mongodb nlp_cloud nvidia_riva oci ollama ollama_chat petals pg_vector predibase recraft reducto
+    replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova sap soniox stability strands_decider
+    text-completion-codestral text-completion-inception text-completion-openai topaz transcribe triton typesafe
+    valkey vertex_ai vertex_ai_beta vllm voyage watsonx watsonx_text
     """.split()  # noqa: SIM905  a column of words reads and merges better than 170 quotes
 )
 

@@ -20,7 +20,8 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     """What a provider is asked.
 
     headers carry the credential, so they stay out of the repr. show_usage: the caller of a stream asked for the usage
-    event itself; otherwise the gateway asks for it and keeps it.
+    event itself; otherwise the gateway asks for it and keeps it. dropped: names of the caller's members that are not
+    sent, because the provider does not take them.
     """
 
     method: str
@@ -28,6 +29,7 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, str]
     body: bytes
     show_usage: bool = False
+    dropped: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.method}, {self.url!r})"

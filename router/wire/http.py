@@ -21,11 +21,13 @@ def post(
     show_usage: bool = False,
     accept: str = "",
     headers: Mapping[str, str] = _NONE,
+    dropped: tuple[str, ...] = (),
 ) -> HttpRequest:
     """A request with a JSON body.
 
     accept: the media type of the answer, when it is neither JSON nor a stream of events. headers: what the wire adds,
-    in lower case. The deployment's `extra_headers` win over all of them.
+    in lower case; those of the deployment's provider win over them, and its `extra_headers` over all. dropped: the
+    caller's members that are not sent.
     """
     sent = {
         "content-type": "application/json",
@@ -36,11 +38,13 @@ def post(
     }
     if headers:
         sent.update(headers)
+    if deployment.headers:
+        sent.update(deployment.headers)
     if deployment.api_key:
         url = _with_key(url, sent, deployment)
     if deployment.extra_headers:
         sent.update((name.lower(), value) for name, value in deployment.extra_headers.items())
-    return HttpRequest(method="POST", url=url, headers=sent, body=body, show_usage=show_usage)
+    return HttpRequest(method="POST", url=url, headers=sent, body=body, show_usage=show_usage, dropped=dropped)
 
 
 def _with_key(url: str, headers: dict[str, str], deployment: Deployment) -> str:
@@ -50,6 +54,8 @@ def _with_key(url: str, headers: dict[str, str], deployment: Deployment) -> str:
         headers["authorization"] = f"Bearer {deployment.api_key}"
     elif where == "header":
         headers[name] = deployment.api_key
+    elif where == "azure":
+        headers["api-key"] = deployment.api_key
     elif where == "query":
         return f"{url}{'&' if '?' in url else '?'}{name}={quote(deployment.api_key, safe='')}"
     return url

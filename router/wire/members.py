@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from router.catalog import Deployment
+from router.wire.paths import remove
 from services.errors import GatewayError, Reason
 
 # Members that speak to the gateway; a provider would refuse them, or be told what is none of its business.
@@ -55,6 +56,7 @@ INTEGER = msgspec.json.Decoder(int)
 TEXT = msgspec.json.Decoder(str)
 FLAG = msgspec.json.Decoder(bool)
 RAWS = msgspec.json.Decoder(_Raws)
+_NAMES = msgspec.json.Decoder(list[str] | str)
 
 
 def invalid(message: str, param: str) -> GatewayError:
@@ -81,18 +83,45 @@ def not_taken(provider: str, names: Sequence[str]) -> GatewayError:
     )
 
 
+def unwanted(given: Mapping[str, msgspec.Raw], deployment: Deployment) -> list[str]:
+    """Paths of what is to be left out whatever the provider takes: the deployment's and the caller's.
+
+    What admission has reckoned with is no parameter and stays.
+    """
+    paths = (*deployment.additional_drop_params, *_names(given, "additional_drop_params"))
+    return [path for path in dict.fromkeys(paths) if path not in ADMITTED]
+
+
+def allowed(given: Mapping[str, msgspec.Raw], deployment: Deployment) -> set[str]:
+    """Members to be sent whatever the provider takes: the deployment's and the caller's."""
+    names = {*deployment.allowed_openai_params, *_names(given, "allowed_openai_params")}
+    return names - ADMITTED
+
+
+def drops(given: Mapping[str, msgspec.Raw], deployment: Deployment) -> bool:
+    """Whether what the provider does not take is left out rather than refused."""
+    asked = given.get("drop_params", _NULL)
+    return deployment.drop_params or (asked != _NULL and read(FLAG, asked, "drop_params"))
+
+
+def _names(given: Mapping[str, msgspec.Raw], member: str) -> list[str]:
+    raw = given.get(member, _NULL)
+    names = [] if raw == _NULL else read(_NAMES, raw, member)
+    return [names] if isinstance(names, str) else names
+
+
 class Members:
     """A caller's members, over the deployment's defaults and under its `extra_body`.
 
-    drops: members that this wire does not take are left out rather than refused.
+    drops: members that this wire does not take are left out rather than refused. dropped: what has been left out
+    already, as `additional_drop_params` say. What `allowed_openai_params` name, and nobody takes, is passed on as it is.
     """
 
     def __init__(self, body: bytes, deployment: Deployment) -> None:
         """Raises GatewayError (INVALID_REQUEST) for what is no JSON object."""
         given = read(RAWS, body, "request_body")
-        asked_to_drop = given.get("drop_params", _NULL)
         extra = given.get("extra_body", _NULL)
-        self.drops = deployment.drop_params or (asked_to_drop != _NULL and read(FLAG, asked_to_drop, "drop_params"))
+        self.drops = drops(given, deployment)
         # Metadata is the gateway's: tags, and who is to be charged.
         self._values = {name: raw for name, raw in given.items() if name not in GATEWAY_MEMBERS and name != "metadata"}
         self._extra: set[str] = set()
@@ -100,6 +129,9 @@ class Members:
         if extra != _NULL:
             others = read(RAWS, extra, "extra_body")
             self._extra |= self._add_missing(others)
+        self.dropped = [path for path in unwanted(given, deployment) if remove(self._values, path)]
+        self._extra -= set(self.dropped)
+        self._extra |= {name for name in allowed(given, deployment) if self._values.get(name, _NULL) != _NULL}
         overriding = _raw(deployment.extra_body)
         self._values.update(overriding)
         self._extra |= overriding.keys()

@@ -86,6 +86,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         stream=stream,
         show_usage=stream and show_usage,
         headers=_HEADERS,
+        dropped=(*members.dropped, *untaken),
     )
 
 

@@ -177,7 +177,8 @@ def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers[name]) * unit
         except (KeyError, ValueError):
             continue
-        if math.isfinite(seconds):
+        # Azure rounds milliseconds down to none, and means the whole seconds beside them.
+        if math.isfinite(seconds) and (seconds > 0 or unit == 1.0):
             return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
     try:
         wait = parsedate_to_datetime(headers["retry-after"]) - parsedate_to_datetime(headers["date"])

@@ -15,6 +15,7 @@ from router.catalog import Deployment
 from router.wire.base import HttpRequest
 from router.wire.http import post
 from router.wire.members import ADMITTED, GATEWAY_MEMBERS
+from router.wire.openai.adapt import ASKED_BY_GATEWAY, adapt
 from services.errors import GatewayError, Reason
 
 Members = dict[str, msgspec.Raw]
@@ -28,12 +29,13 @@ _LIMIT_ELSEWHERE = "max_tokens"
 _members_decoder = msgspec.json.Decoder(Members)
 _limit_decoder = msgspec.json.Decoder(int | float | None)
 _encode = msgspec.json.encode
+_DROPPED_BY_CALLER = "additional_drop_params"
 _TRUE = msgspec.Raw(b"true")
 _NULL = msgspec.Raw(b"null")
 
 
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
-    """Raises GatewayError (INVALID_REQUEST) for what is no JSON object."""
+    """Raises GatewayError (INVALID_REQUEST) for what is no JSON object, or asks for what the host does not take."""
     members = _members_of(body, "request_body")
     extra = members.get("extra_body")
     merged = members
@@ -42,18 +44,26 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     if "metadata" in merged and members.get("store") != _TRUE:
         # Metadata is the gateway's, but for completions that OpenAI is asked to keep.
         del merged["metadata"]
+    passed: set[str] = set()
     if extra is not None and extra != _NULL:
-        _add_missing(merged, _members_of(extra, "extra_body"))
+        passed = _add_missing(merged, _members_of(extra, "extra_body"))
     if deployment.defaults:
         _add_missing(merged, _raw(deployment.defaults))
+    quirks = deployment.quirks
+    dropped: list[str] = []
+    if quirks is not None or deployment.additional_drop_params or _DROPPED_BY_CALLER in members:
+        dropped = adapt(merged, members, deployment, passed)
     if deployment.extra_body:
         merged.update(_raw(deployment.extra_body))
     merged["model"] = msgspec.Raw(_encode(deployment.provider_model))
     show_usage = stream and _ask_for_usage(merged)
+    if quirks is not None and ASKED_BY_GATEWAY in quirks.drop:
+        merged.pop(ASKED_BY_GATEWAY, None)
     if output_tokens_limit:
-        _impose_limit(merged, output_tokens_limit, deployment.api_base)
-    url = f"{deployment.api_base.rstrip('/')}/chat/completions"
-    return post(url, _encode(merged), deployment, stream=stream, show_usage=show_usage)
+        _impose_limit(merged, output_tokens_limit, deployment)
+    url = deployment.chat_url or f"{deployment.api_base.rstrip('/')}/chat/completions"
+    sent = _encode(merged)
+    return post(url, sent, deployment, stream=stream, show_usage=show_usage, dropped=tuple(dropped))
 
 
 def _members_of(body: bytes | msgspec.Raw, param: str) -> Members:
@@ -65,11 +75,11 @@ def _members_of(body: bytes | msgspec.Raw, param: str) -> Members:
         ) from None
 
 
-def _add_missing(members: Members, others: Mapping[str, msgspec.Raw]) -> None:
-    """Add what the caller did not set; null counts as not set, as OpenAI takes it."""
-    for name, value in others.items():
-        if name not in ADMITTED and members.get(name, _NULL) == _NULL:
-            members[name] = value
+def _add_missing(members: Members, others: Mapping[str, msgspec.Raw]) -> set[str]:
+    """Add what the caller did not set; null counts as not set, as OpenAI takes it. The names of what was added."""
+    added = {name for name in others if name not in ADMITTED and members.get(name, _NULL) == _NULL}
+    members.update((name, others[name]) for name in others if name in added)
+    return added
 
 
 def _raw(values: Mapping[str, object]) -> Members:
@@ -88,14 +98,16 @@ def _ask_for_usage(members: Members) -> bool:
     return asked
 
 
-def _impose_limit(members: Members, limit: int, api_base: str) -> None:
+def _impose_limit(members: Members, limit: int, deployment: Deployment) -> None:
     """No choice longer than `limit`: the lower of it and the caller's own, in the member that the caller used."""
     given = [name for name in _LIMITS if members.get(name, _NULL) != _NULL]
     for name in given:
         if not _is_at_most(members[name], limit):
             members[name] = msgspec.Raw(str(limit).encode())
     if not given:
-        name = _LIMIT_BY_HOST.get(urlsplit(api_base).hostname or "", _LIMIT_ELSEWHERE)
+        name = _LIMIT_BY_HOST.get(urlsplit(deployment.api_base).hostname or "", _LIMIT_ELSEWHERE)
+        if deployment.quirks is not None:
+            name = deployment.quirks.rename.get(name, name)
         members[name] = msgspec.Raw(str(limit).encode())
 
 

@@ -7,6 +7,7 @@ from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
 from router.wire.base import Answer, invalid_response
+from router.wire.openai.answer import AnswerFixes
 from router.wire.openai.errors import decode_stream_error
 
 # No model counts further; a larger number is a broken provider and must not become money.
@@ -34,9 +35,12 @@ class _Usage(msgspec.Struct, gc=False):
     total_tokens: _Count = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
-    # DeepSeek's and Together's words for cached input.
+    # Words for cached input: DeepSeek's, Moonshot's and Together's, Mistral's, and Databricks' and LiteLLM's.
     prompt_cache_hit_tokens: _Count = None
     cached_tokens: _Count = None
+    num_cached_tokens: _Count = None
+    cache_read_input_tokens: _Count = None
+    cache_creation_input_tokens: _Count = None
 
 
 class Content(msgspec.Struct, gc=False):
@@ -75,7 +79,9 @@ _usage_decoder = msgspec.json.Decoder(_Usage)
 
 
 def decode(body: bytes, deployment: Deployment) -> Answer:
-    """The body of a 2xx answer: read for its usage, passed on untouched."""
+    """The body of a 2xx answer: read for its usage, passed on untouched where no quirk speaks of it."""
+    if deployment.quirks is not None and deployment.quirks.answer:
+        body = AnswerFixes(deployment.quirks.answer, part="message").body(body)
     try:
         completion = _completion_decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -120,8 +126,12 @@ def usage_of(raw: msgspec.Raw) -> common_pb2.TokenUsage | None:
         output_tokens=completion,
         cache_read_tokens=_count(inputs.cached_tokens)
         or _count(usage.prompt_cache_hit_tokens)
-        or _count(usage.cached_tokens),
-        cache_write_tokens=_count(inputs.cache_write_tokens) or _count(inputs.cache_creation_tokens),
+        or _count(usage.cached_tokens)
+        or _count(usage.num_cached_tokens)
+        or _count(usage.cache_read_input_tokens),
+        cache_write_tokens=_count(inputs.cache_write_tokens)
+        or _count(inputs.cache_creation_tokens)
+        or _count(usage.cache_creation_input_tokens),
         reasoning_tokens=reasoning,
     )
 

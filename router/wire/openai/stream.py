@@ -15,6 +15,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.base import StreamEnd, StreamStep, invalid_response
+from router.wire.openai.answer import AnswerFixes
 from router.wire.openai.errors import decode_stream_error
 from router.wire.openai.response import ABSENT, Content, is_nothing, usage_of
 from router.wire.sse import EventTooLarge, Splitter, fields_of
@@ -41,11 +42,17 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
+class _Usage(msgspec.Struct, gc=False):
+    usage: msgspec.Raw = ABSENT
+
+
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     object: msgspec.Raw = ABSENT
+    # Where Groq reports to callers who have not asked, and hosts in front of it still do.
+    x_groq: _Usage | None = None
 
 
 _chunk_decoder = msgspec.json.Decoder(_Chunk)
@@ -58,6 +65,8 @@ class ChatStream:
         self._deployment = deployment
         self._show_usage = show_usage
         self._splitter = Splitter()
+        quirks = deployment.quirks
+        self._fixes = AnswerFixes(quirks.answer) if quirks is not None and quirks.answer else None
         self._has_choices = False
         self._has_content = False
         self._done = False
@@ -73,13 +82,15 @@ class ChatStream:
         """The next bytes, as the network gave them."""
         if self._done or self._error is not None:
             return StreamStep(b"", self._has_content, self._error, self._done)
-        if self._has_content and self._splitter.is_plain(data) and not _matters(data):
+        if self._has_content and self._splitter.is_plain(data) and not _matters(data) and self._leaves(data):
             return StreamStep(self._passed(data), True)
         events: list[bytes] = []
         try:
             events = self._splitter.feed(data)
         except EventTooLarge as broken:
             self._error = invalid_response(self._deployment, broken.what)
+        if self._fixes is not None:
+            events = [self._fixes.event(event) for event in events]
         return StreamStep(self._forward(events), self._has_content, self._error, self._done)
 
     def close(self) -> StreamEnd:
@@ -101,6 +112,10 @@ class ChatStream:
             finish_reason=self._finish_reason,
             error=error,
         )
+
+    def _leaves(self, block: bytes) -> bool:
+        """Whether no quirk of the host's speaks of these events."""
+        return self._fixes is None or self._fixes.leaves(block)
 
     def _forward(self, events: list[bytes]) -> bytes:
         forwarded, rest = ([], events) if self._has_content else self._read_until_content(events)
@@ -147,6 +162,8 @@ class ChatStream:
             self._error = invalid_response(self._deployment, "an event of its stream is no chat completion chunk")
             return False
         has_usage = not is_nothing(chunk.usage)
+        if chunk.x_groq is not None and not is_nothing(chunk.x_groq.usage) and self._usage is ABSENT:
+            self._usage = chunk.x_groq.usage
         if has_usage:
             # Some hosts report in every event what it has come to so far: the last one counts.
             self._usage = chunk.usage
@@ -169,6 +186,8 @@ class ChatStream:
     def _last_event(self) -> bytes:
         """What came without its final blank line, if it is whole. A piece of an event is no event."""
         event = self._splitter.rest()
+        if self._fixes is not None:
+            event = self._fixes.event(event)
         if not self._has_choices and event.startswith(b"{") and b'"error"' in event:
             # Asked for a stream, some hosts tell of their errors in plain JSON, with status 200.
             self._error = decode_stream_error(event, self._deployment)
