@@ -18,11 +18,18 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something else that a provider needs to know: a region, an account, a project.
 
     It is a member of `litellm_params` (`services.model_list.PROVIDER_OPTIONS`), or comes from the environment only.
-    variables: environment variables that stand in for it, the first that is set; default: when nobody says.
+    in_model: where a model's name says it, as a pattern with one group; variables: environment variables that stand in
+    for it, the first that is set; default: when nobody says, with options that stand above it in braces.
     """
 
+    in_model: str = ""
     variables: tuple[str, ...] = ()
     default: str = ""
+
+    def stated_by(self, model: str) -> str:
+        """What a model's name says of it; empty when it says nothing."""
+        found = re.search(self.in_model, model) if self.in_model else None
+        return found[1] if found else ""
 
 
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +78,7 @@ def filled_in(api_base: str, options: Mapping[str, str]) -> str:
 NOT_SERVED_YET = frozenset(
     """
     a2a a2a_agent abliteration ai21 ai21_chat aihubmix aiml aiohttp_openai amazon_nova anthropic_text
-    apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech azure_text baseten bedrock
+    apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech azure_text baseten
     bedrock_mantle black_forest_labs bytez cerebras charity_engine chatgpt chutes clarifai cloudflare codestral
     cognition cohere cohere_chat cometapi compactifai cortecs crusoe cursor custom darkbloom dashscope databricks
     datarobot deepgram deepinfra deepseek docker_model_runner dotprompt edenai elevenlabs empiriolabs empower
