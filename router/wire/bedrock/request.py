@@ -111,7 +111,7 @@ def body_of(members: Members, deployment: Deployment, output_tokens_limit: int) 
     """Converse's body. Raises GatewayError (INVALID_REQUEST)."""
     model = plain_model_of(deployment)
     own: Body = {name: given for name in _OWN_OBJECTS if (given := members.take(name, RAWS)) is not None}
-    own |= {name: given for name in _OWN_VALUES if (given := members.take(name, _raw_decoder)) is not None}
+    own |= {name: raw for name in _OWN_VALUES if (raw := members.take(name, _raw_decoder)) is not None}
     conversation = conversation_of(messages_of(members), model)
     refuse_several_choices(members, "Bedrock")
     max_tokens = output_limit_of(members, output_tokens_limit)
