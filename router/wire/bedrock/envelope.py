@@ -67,6 +67,7 @@ class EnvelopedStream:
         self._cutter = MessageCutter()
         self._step = StreamStep(b"", False)
         self._error: GatewayError | None = None
+        self._end: StreamEnd | None = None
 
     def feed(self, data: bytes) -> StreamStep:
         """The next bytes, as the network gave them."""
@@ -86,12 +87,20 @@ class EnvelopedStream:
                 self._cutter.rest()
             except BrokenStream as broken:
                 self._error = invalid_response(self._deployment, broken.what)
-        end = self._inner.close()
+        end = self._end or self._inner.close()
         return end if self._error is None else msgspec.structs.replace(end, last=b"", error=self._error)
 
     def events_of(self, payload: bytes) -> list[bytes]:
         """What the inner decoder gets of one event."""
         return [payload]
+
+    def _fail(self, error: GatewayError) -> None:
+        self._end = self._inner.close()
+        if self._end.error is None:
+            # What follows the end of the answer takes nothing from it.
+            self._step = StreamStep(b"", self._step.has_content, done=True)
+        else:
+            self._error = error
 
     def _unpack(self, data: bytes, out: list[bytes]) -> None:
         for cut in self._cutter.feed(data):
@@ -99,7 +108,7 @@ class EnvelopedStream:
             failure = exception_in(message)
             if failure is not None:
                 said = message.headers.get(":error-message", "")
-                self._error = decode_exception(*failure, self._deployment, said)
+                self._fail(decode_exception(*failure, self._deployment, said))
                 return
             payload = payload_in(message)
             for event in self.events_of(payload) if payload else ():
