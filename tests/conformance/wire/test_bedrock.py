@@ -138,7 +138,7 @@ def test_recorded_answers_give_what_is_expected(recordings: Recordings) -> None:
             assert run(wire, pieces_of(data), model)[0] == out
             facts = assembled(chunks_in(out))
             if runs_tools_of_bedrock(exchange):
-                # The recording counts them as calls in a stream, and not in a whole answer. They are never the caller's.
+                # The recordings count them as calls in streams, not in whole answers. They are never the caller's.
                 del expected["tool_calls"]
         if facts["usage"] is None:
             # Bedrock counts whole answers of some models in headers only, which no wire reads.

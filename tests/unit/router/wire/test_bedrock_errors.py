@@ -74,7 +74,7 @@ def test_what_a_stream_says_without_a_kind_or_words() -> None:
     [
         "Input is too long for requested model.",
         "The model returned the following errors: prompt is too long: 200049 tokens > 200000 maximum",
-        "The model returned the following errors: Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+        "The model returned: Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
         "This model's maximum context length is 131072 tokens. Please reduce the length of the prompt",
         "Too many input tokens. Max input tokens: 8192, request input token count: 9000",
         "The model returned the following errors: input length and `max_tokens` exceed context limit: 199000 + 8192",

@@ -58,6 +58,11 @@ def chunk_of(**members: Any) -> bytes:
     return chunk(json.dumps(members).encode())
 
 
+def chat_chunk(choice: dict[str, Any], **others: Any) -> bytes:
+    object_name = "chat.completion.chunk"
+    return chunk_of(id="c", object=object_name, created=1, model="m", choices=[{"index": 0, **choice}], **others)
+
+
 def chunks_in(out: bytes) -> list[dict[str, Any]]:
     return [json.loads(each.removeprefix("data: ")) for each in out.decode().split("\n\n") if each]
 
@@ -81,14 +86,14 @@ STREAMS = {
         chunk_of(metadata={"usage": {"inputTokens": 10, "outputTokens": 5}}, **METRICS),
     ],
     CHAT: [
-        chunk_of(id="c", object="chat.completion.chunk", created=1, model="m", choices=[{"index": 0, "delta": {"content": "Hi"}}]),
-        chunk_of(id="c", object="chat.completion.chunk", created=1, model="m", choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], **METRICS),
+        chat_chunk({"delta": {"content": "Hi"}}),
+        chat_chunk({"delta": {}, "finish_reason": "stop"}, **METRICS),
     ],
     LLAMA: [
         chunk_of(generation="H", prompt_token_count=10, generation_token_count=1, stop_reason=None),
         chunk_of(generation="i", generation_token_count=2, stop_reason="stop", **METRICS),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("model", STREAMS)

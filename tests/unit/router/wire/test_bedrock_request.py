@@ -163,6 +163,14 @@ def test_ids_are_cleaned_alike_in_calls_and_results_and_stay_apart() -> None:
     assert all(len(each) == 64 for each in called)
 
 
+def called(name: str, arguments: str) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": [{"id": "t", "function": {"name": name, "arguments": arguments}}]}
+
+
+def image(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 def user(*parts: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(parts)}]}
 
@@ -172,16 +180,13 @@ def user(*parts: dict[str, Any]) -> dict[str, Any]:
     [
         ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
-        (
-            {"messages": [{"role": "assistant", "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": "["}}]}]},
-            "messages[0].tool_calls[0].function.arguments",
-        ),
-        (user({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}), "messages[0].content[0].image_url"),
-        (user({"type": "image_url", "image_url": {"url": "data:image/bmp;base64,AAAA"}}), "messages[0].content[0].image_url"),
-        (user({"type": "image_url", "image_url": {"url": "data:image/png;base64,!"}}), "messages[0].content[0].image_url"),
+        ({"messages": [called("f", "[")]}, "messages[0].tool_calls[0].function.arguments"),
+        (user(image("https://example.com/a.png")), "messages[0].content[0].image_url"),
+        (user(image("data:image/bmp;base64,AAAA")), "messages[0].content[0].image_url"),
+        (user(image("data:image/png;base64,!")), "messages[0].content[0].image_url"),
         (user({"type": "file", "file": {"file_id": "file-1"}}), "messages[0].content[0].file.file_id"),
         (user({"type": "hologram"}), "messages[0].content[0].type"),
-        ({"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": "s3://b/a.png"}]}]}, "messages[0].content"),
+        ({"messages": [{"role": "system", "content": [image("s3://b/a.png")]}]}, "messages[0].content"),
         ({"messages": HI, "n": 2}, "n"),
         ({"messages": HI, "tools": [{"type": "web_search"}]}, "tools[0]"),
         ({"messages": HI, "tool_choice": "some"}, "tool_choice"),
@@ -190,7 +195,7 @@ def user(*parts: dict[str, Any]) -> dict[str, Any]:
         ({"messages": HI, "response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
         ({"messages": HI, "reasoning_effort": "huge"}, "reasoning_effort"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("model", [CLAUDE, NOVA])
 def test_what_cannot_be_meant_is_refused_where_it_stands(caller: dict[str, Any], param: str, model: str) -> None:
     assert refused(caller, model).param == param
