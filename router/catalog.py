@@ -205,7 +205,7 @@ def _deployment(
     entry: ModelEntry, target: _Target, config: Config, environ: Mapping[str, str], prices: Callable[[], Prices]
 ) -> Deployment:
     params, info, provider = entry.params, entry.info, target.provider
-    options = _options(entry, provider, environ)
+    options = _options(entry, target, environ)
     api_base = params.api_base or _first_set(provider.api_base_variables, environ) or provider.api_base
     if not api_base and params.mock_response is None:
         raise _error(entry, "api_base", f"is missing: {provider.name} has no address of its own")
@@ -254,11 +254,12 @@ def _deployment(
     )
 
 
-def _options(entry: ModelEntry, provider: Provider, environ: Mapping[str, str]) -> dict[str, str]:
-    """The provider's options as far as anybody says: the entry, the environment, or the row."""
-    options = {}
-    for name, option in provider.options.items():
-        value = entry.params.options.get(name) or _first_set(option.variables, environ) or option.default
+def _options(entry: ModelEntry, target: _Target, environ: Mapping[str, str]) -> dict[str, str]:
+    """The provider's options as far as anybody says: the entry, the model's name, the environment, or the row."""
+    options: dict[str, str] = {}
+    for name, option in target.provider.options.items():
+        value = entry.params.options.get(name) or option.stated_by(target.model)
+        value = value or _first_set(option.variables, environ) or filled_in(option.default, options)
         if value:
             options[name] = value
     return options

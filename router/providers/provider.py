@@ -20,11 +20,18 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something else that a provider needs to know: a region, an account, a project.
 
     It is a member of `litellm_params` (`services.model_list.PROVIDER_OPTIONS`), or comes from the environment only.
-    variables: environment variables that stand in for it, the first that is set; default: when nobody says.
+    in_model: where a model's name says it, as a pattern with one group; variables: environment variables that stand in
+    for it, the first that is set; default: when nobody says, with options that stand above it in braces.
     """
 
+    in_model: str = ""
     variables: tuple[str, ...] = ()
     default: str = ""
+
+    def stated_by(self, model: str) -> str:
+        """What a model's name says of it; empty when it says nothing."""
+        found = re.search(self.in_model, model) if self.in_model else None
+        return found[1] if found else ""
 
 
 class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,13 +117,13 @@ def filled_in(api_base: str, options: Mapping[str, str]) -> str:
 # the file works; any other name is a mistake.
 NOT_SERVED_YET = frozenset(
     """
-    a2a a2a_agent anthropic_text auto_router aws_polly aws_textract azure_speech azure_text bedrock
-    black_forest_labs bytez chatgpt cohere cohere_chat cursor custom deepgram dotprompt elevenlabs fal_ai gdc
-    gemini gigachat github_copilot humanloop infinity jina_ai langflow langfuse langgraph litellm_agent manus
-    milvus mongodb nlp_cloud nvidia_riva oci ollama ollama_chat petals pg_vector predibase recraft reducto
-    replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova sap soniox stability strands_decider
-    text-completion-codestral text-completion-inception text-completion-openai topaz transcribe triton typesafe
-    valkey vertex_ai vertex_ai_beta vllm voyage watsonx watsonx_text
+    a2a a2a_agent anthropic_text auto_router aws_polly aws_textract azure_speech azure_text black_forest_labs bytez
+    chatgpt cohere cohere_chat cursor custom deepgram dotprompt elevenlabs fal_ai gdc gemini gigachat github_copilot
+    humanloop infinity jina_ai langflow langfuse langgraph litellm_agent manus milvus mongodb nlp_cloud nvidia_riva
+    oci ollama ollama_chat petals pg_vector predibase recraft reducto replicate runwayml s3_vectors sagemaker
+    sagemaker_chat sagemaker_nova sap soniox stability strands_decider text-completion-codestral
+    text-completion-inception text-completion-openai topaz transcribe triton typesafe valkey vertex_ai
+    vertex_ai_beta vllm voyage watsonx watsonx_text
     """.split()  # noqa: SIM905  a column of words reads and merges better than 170 quotes
 )
 

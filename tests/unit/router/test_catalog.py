@@ -83,7 +83,9 @@ class TestTarget:
         assert (claude.wire, claude.api_base, claude.api_key) == ("anthropic", "https://api.anthropic.com", "k")
         elsewhere = {"ANTHROPIC_BASE_URL": "http://url", "ANTHROPIC_API_BASE": "http://base"}
         assert deployment_of("model: anthropic/claude", environ=elsewhere).api_base == "http://base"
-        assert {provider.wire for provider in PROVIDERS.values()} <= WIRES.keys()
+        spoken = {provider.wire for provider in PROVIDERS.values()}
+        spoken |= {wire for provider in PROVIDERS.values() for wire in provider.wires.values()}
+        assert spoken <= WIRES.keys()
 
     def test_a_name_that_no_provider_has_is_an_error_with_near_ones(self) -> None:
         message = error_of("model: opnai/gpt-4o")
@@ -137,6 +139,56 @@ class TestAddressAndKey:
     def test_credentials_are_not_in_the_repr(self) -> None:
         params = "model: openai/x, api_key: sk-key, extra_headers: {a: sk-key}, extra_body: {b: sk-key}"
         assert "sk-key" not in repr(deployment_of(params))
+
+
+class TestBedrock:
+    """A model's name may say by which API it is called, and where."""
+
+    @pytest.mark.parametrize(
+        ("model", "wire", "region"),
+        [
+            ("bedrock/anthropic.claude-x-v1:0", "bedrock", "us-west-2"),
+            ("bedrock/eu.anthropic.claude-x-v1:0", "bedrock", "us-west-2"),
+            ("bedrock/converse/us.amazon.nova-x", "bedrock", "us-west-2"),
+            ("bedrock/invoke/anthropic.claude-x", "bedrock_invoke", "us-west-2"),
+            ("bedrock/us-gov-west-1/anthropic.claude-x", "bedrock", "us-gov-west-1"),
+            ("bedrock/invoke/ap-northeast-1/anthropic.claude-x", "bedrock_invoke", "ap-northeast-1"),
+            ("bedrock/arn:aws:bedrock:eu-west-3:123456789012:inference-profile/x", "bedrock", "eu-west-3"),
+        ],
+    )
+    def test_the_name_decides(self, model: str, wire: str, region: str) -> None:
+        deployment = deployment_of(f"model: '{model}'")
+        assert (deployment.wire, deployment.auth) == (wire, "aws")
+        assert deployment.options["aws_region_name"] == region
+        assert deployment.api_base == f"https://bedrock-runtime.{region}.amazonaws.com"
+        assert "bedrock/" + deployment.provider_model == model
+
+    def test_the_region_is_the_entrys_then_the_names_then_the_environments(self) -> None:
+        environ = {"AWS_REGION_NAME": "eu-north-1", "AWS_REGION": "eu-south-1"}
+        own = deployment_of("model: bedrock/us-east-1/x, aws_region_name: ca-central-1", environ=environ)
+        assert own.options["aws_region_name"] == "ca-central-1"
+        assert deployment_of("model: bedrock/us-east-1/x", environ=environ).options["aws_region_name"] == "us-east-1"
+        assert deployment_of("model: bedrock/x", environ=environ).api_base.startswith(
+            "https://bedrock-runtime.eu-north-1."
+        )
+
+    def test_another_address_needs_no_region(self) -> None:
+        environ = {"AWS_BEDROCK_RUNTIME_ENDPOINT": "https://env.example/"}
+        assert deployment_of("model: bedrock/x", environ=environ).api_base == "https://env.example"
+        own = "model: bedrock/x, aws_bedrock_runtime_endpoint: https://own.example"
+        assert deployment_of(own, environ=environ).api_base == "https://own.example"
+
+    def test_credentials_come_from_the_entry_or_the_environment_and_stay_out_of_the_repr(self) -> None:
+        environ = {
+            "AWS_ACCESS_KEY_ID": "env-id",
+            "AWS_SECRET_ACCESS_KEY": "env-secret",
+            "AWS_BEARER_TOKEN_BEDROCK": "b",
+        }
+        deployment = deployment_of("model: bedrock/x, aws_access_key_id: own-id", environ=environ)
+        assert deployment.options["aws_access_key_id"] == "own-id"
+        assert deployment.options["aws_secret_access_key"] == "env-secret"
+        assert deployment.api_key == "b"
+        assert "env-secret" not in repr(deployment)
 
 
 class TestPrice:

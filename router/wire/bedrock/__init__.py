@@ -1,0 +1,41 @@
+"""Amazon Bedrock's Converse, for callers who speak Chat Completions: everything is translated, both ways.
+
+InvokeModel, where each family of models has a language of its own, is `router.wire.bedrock.invoke`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from router.catalog import Deployment
+from router.wire.base import Answer, HttpRequest
+from router.wire.bedrock.errors import decode_error
+from router.wire.bedrock.request import encode
+from router.wire.bedrock.response import decode
+from router.wire.bedrock.stream import ConverseStream, seed_of
+from services.errors import GatewayError
+
+
+class ConverseWire:
+    """`router.wire.base.Wire` for Converse and ConverseStream.
+
+    clock: seconds since 1970, for `created` of an answer, which OpenAI's language demands and Bedrock does not tell.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def encode(self, body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
+        return encode(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
+
+    def decode(self, body: bytes, deployment: Deployment) -> Answer:
+        return decode(body, deployment, created=int(self._clock()))
+
+    def decode_error(
+        self, status: int, headers: Mapping[str, str], body: bytes, deployment: Deployment
+    ) -> GatewayError:
+        return decode_error(status, headers, body, deployment)
+
+    def stream(self, request: HttpRequest, deployment: Deployment) -> ConverseStream:
+        now = self._clock()
+        return ConverseStream(deployment, show_usage=request.show_usage, created=int(now), seed=seed_of(request, now))

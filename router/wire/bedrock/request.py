@@ -1,0 +1,202 @@
+"""A caller's Chat Completions body as a request to Bedrock's Converse API.
+
+    messages, system      the conversation
+    inferenceConfig       what all models have: limit, temperature, top_p, stop
+    toolConfig            tools; with a form of the answer for a model that cannot be held to one, a tool stands in
+    outputConfig          a JSON schema of the answer
+    additionalModelRequestFields   the model's own parameters: thinking, top_k, and whatever OpenAI's language has not
+
+A caller may use Converse's own members as well (`guardrailConfig`, `performanceConfig`, `requestMetadata`, ...), as
+LiteLLM's callers do. What OpenAI has and Converse has not is refused, or dropped where `drop_params` says so, unless it
+asks for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from router.catalog import Deployment
+from router.wire.asked import messages_of
+from router.wire.base import HttpRequest
+from router.wire.bedrock.address import plain_model_of, url_of
+from router.wire.bedrock.messages import conversation_of
+from router.wire.bedrock.models import takes_structured_output
+from router.wire.bedrock.thinking import thinking_of
+from router.wire.bedrock.tools import tools_of
+from router.wire.http import post
+from router.wire.members import NUMBER, RAWS, TEXT, Members, invalid, not_taken
+from router.wire.params import (
+    ResponseFormat,
+    output_limit_of,
+    refuse_several_choices,
+    response_format_of,
+    stop_of,
+    wants_usage,
+)
+
+EVENT_STREAM = "application/vnd.amazon.eventstream"
+
+# A JSON object, member by member.
+Body = dict[str, object]
+
+_JSON_INSTRUCTION = "Write the answer as a single JSON object: nothing before it, nothing after it, no Markdown."
+
+# Converse's own members, which callers may give as they are. Not `inferenceConfig`: its limit is what a hold pays for.
+_OWN_OBJECTS = (
+    "additionalModelRequestFields",
+    "guardrailConfig",
+    "outputConfig",
+    "performanceConfig",
+    "promptVariables",
+    "requestMetadata",
+    "serviceTier",
+)
+_OWN_VALUES = ("additionalModelResponseFieldPaths", "projectIdentifier")
+# Of OpenAI's language; Converse has no counterpart.
+_NOT_TAKEN = frozenset(
+    (
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "modalities",
+        "prediction",
+        "presence_penalty",
+        "seed",
+        "store",
+        "top_logprobs",
+        "verbosity",
+        "web_search_options",
+    )
+)
+# Members that ask for nothing when they have this value.
+NEUTRAL: Mapping[str, object] = {
+    "frequency_penalty": 0,
+    "logit_bias": {},
+    "logprobs": False,
+    "modalities": ["text"],
+    "presence_penalty": 0,
+    "store": False,
+    "top_logprobs": 0,
+}
+# What the gateway says itself, and what changes no answer: whose call it is, hints to OpenAI's own machinery.
+IGNORED = frozenset(("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
+
+# `auto` is OpenAI's word for whatever the account has.
+_SERVICE_TIERS = {"auto": None, "default": "default", "flex": "flex", "priority": "priority", "reserved": "reserved"}
+
+
+_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
+
+
+def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
+    """Raises GatewayError (INVALID_REQUEST)."""
+    members = Members(body, deployment)
+    show_usage = wants_usage(members)
+    return post(
+        url_of(deployment, "converse-stream" if stream else "converse"),
+        msgspec.json.encode(body_of(members, deployment, output_tokens_limit)),
+        deployment,
+        stream=stream,
+        show_usage=stream and show_usage,
+        accept=EVENT_STREAM if stream else "",
+    )
+
+
+def body_of(members: Members, deployment: Deployment, output_tokens_limit: int) -> Body:
+    """Converse's body. Raises GatewayError (INVALID_REQUEST)."""
+    model = plain_model_of(deployment)
+    own: Body = {name: given for name in _OWN_OBJECTS if (given := members.take(name, RAWS)) is not None}
+    own |= {name: raw for name in _OWN_VALUES if (raw := members.take(name, _raw_decoder)) is not None}
+    conversation = conversation_of(messages_of(members), model)
+    refuse_several_choices(members, "Bedrock")
+    max_tokens = output_limit_of(members, output_tokens_limit)
+    thinking = thinking_of(members, deployment, model, max_tokens, in_tool_loop=conversation.in_tool_loop)
+    wanted = response_format_of(members)
+    by_schema = wanted if wanted is not None and wanted.schema is not None else None
+    by_tool = None if takes_structured_output(model) else by_schema
+    tools = tools_of(members, model, conversation.called, by_tool, thinks=thinking.is_on)
+    if wanted is not None and wanted.schema is None:
+        conversation.system.append({"text": _JSON_INSTRUCTION})
+    sent: Body = {
+        "messages": conversation.turns,
+        "system": conversation.system,
+        "inferenceConfig": _inference(members, max_tokens),
+        "toolConfig": tools.config,
+        "outputConfig": None if by_schema is None or by_tool is not None else _output_config(by_schema),
+        "serviceTier": _service_tier(members),
+        "additionalModelRequestFields": {
+            **thinking.fields,
+            **_top_k(members, model),
+            **({"tool_choice": tools.anthropic_choice} if tools.anthropic_choice else {}),
+        },
+    }
+    untaken = tools.untaken + (["reasoning_effort"] if thinking.untaken else [])
+    return _completed(sent, own, _models_own(members, untaken))
+
+
+def _completed(sent: Body, own: Body, fields: Body) -> Body:
+    """The body with what the caller says in Converse's words, which wins, and the model's own parameters."""
+    for name, value in own.items():
+        before = sent.get(name)
+        sent[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    additional = sent["additionalModelRequestFields"]
+    if isinstance(additional, dict):
+        sent["additionalModelRequestFields"] = {**additional, **fields}
+    return {name: value for name, value in sent.items() if value or name == "messages"}
+
+
+def _models_own(members: Members, untaken: list[str]) -> Body:
+    """What nobody has taken and Converse may know: the parameters of the model itself.
+
+    Raises GatewayError (INVALID_REQUEST) for those of OpenAI's.
+    """
+    left = members.untaken(ignored=IGNORED, neutral=NEUTRAL)
+    untaken = [name for name in left if name in _NOT_TAKEN] + untaken
+    if untaken and not members.drops:
+        raise not_taken("Bedrock", untaken)
+    return {
+        **{name: raw for name, raw in members.left().items() if name in left and name not in _NOT_TAKEN},
+        **members.passed(),
+    }
+
+
+def _inference(members: Members, max_tokens: int) -> Body:
+    temperature = members.take("temperature", NUMBER)
+    top_p = members.take("top_p", NUMBER)
+    given = {
+        "maxTokens": max_tokens or None,
+        # OpenAI's goes up to 2, Bedrock's to 1.
+        "temperature": None if temperature is None else min(temperature, 1),
+        "topP": None if top_p is None else min(top_p, 1),
+        "stopSequences": [text for text in stop_of(members) if text] or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _top_k(members: Members, model: str) -> Body:
+    top_k = members.take("top_k", NUMBER)
+    # Servers that have top_k take 0 and -1 for none.
+    if top_k is None or top_k <= 0:
+        return {}
+    return {"inferenceConfig": {"topK": top_k}} if model.startswith("amazon.nova") else {"top_k": top_k}
+
+
+def _output_config(form: ResponseFormat) -> Body:
+    schema = {"schema": bytes(form.schema or b"{}").decode(errors="replace")}
+    named = {**schema, "name": form.name} if form.name else schema
+    return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": named}}}
+
+
+def _service_tier(members: Members) -> Body | None:
+    given = members.take("service_tier", TEXT)
+    if given is None or given in _SERVICE_TIERS:
+        tier = _SERVICE_TIERS[given] if given else None
+        return {"type": tier} if tier else None
+    if members.drops:
+        return None
+    raise invalid(f"Invalid service_tier: Bedrock has {', '.join(_SERVICE_TIERS)}.", "service_tier")
