@@ -55,6 +55,8 @@ INTEGER = msgspec.json.Decoder(int)
 TEXT = msgspec.json.Decoder(str)
 FLAG = msgspec.json.Decoder(bool)
 RAWS = msgspec.json.Decoder(_Raws)
+# For the provider's own words, which are sent as they are.
+RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
 def invalid(message: str, param: str) -> GatewayError:
