@@ -73,13 +73,13 @@ NOT_SERVED_YET = frozenset(
     a2a a2a_agent abliteration ai21 ai21_chat aihubmix aiml aiohttp_openai amazon_nova anthropic_text
     apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech azure_text baseten bedrock
     bedrock_mantle black_forest_labs bytez cerebras charity_engine chatgpt chutes clarifai cloudflare codestral
-    cognition cohere cohere_chat cometapi compactifai cortecs crusoe cursor custom darkbloom dashscope databricks
+    cognition cometapi compactifai cortecs crusoe cursor custom darkbloom dashscope databricks
     datarobot deepgram deepinfra deepseek docker_model_runner dotprompt edenai elevenlabs empiriolabs empower
     fal_ai featherless_ai fireworks_ai friendliai galadriel gdc gemini gigachat github github_copilot gmi
     gradient_ai groq helicone heroku huggingface humanloop hyperbolic inception infinity jina_ai lambda_ai
     langflow langfuse langgraph lemonade libertai litellm_agent litellm_proxy llamafile llamagate lm_studio manus
     maritalk meta meta_llama milvus minimax mistral modelscope mongodb moonshot morph nadir nano-gpt nebius
-    neosantara nlp_cloud novita nscale nvidia_nim nvidia_riva oci ollama ollama_chat oobabooga openrouter
+    neosantara nlp_cloud novita nscale nvidia_nim nvidia_riva oci oobabooga openrouter
     ovhcloud parasail perplexity petals pg_vector pinstripes poe predibase prism publicai qwen_ai_platform
     qwencloud ragflow recraft reducto reka replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova
     sail sambanova sap sarvam scaleway scx-ai snowflake soniox stability strands_decider synthetic tencent

@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from router.wire.anthropic import AnthropicWire
 from router.wire.base import Wire
+from router.wire.cohere import CohereWire
+from router.wire.ollama import OllamaWire
 from router.wire.openai import OpenAIWire
 
 # Seconds since 1970.
@@ -17,5 +19,7 @@ WIRES: Mapping[str, Callable[[Clock], Wire]] = MappingProxyType(
     {
         "openai": lambda clock: OpenAIWire(),
         "anthropic": AnthropicWire,
+        "cohere": CohereWire,
+        "ollama": OllamaWire,
     }
 )

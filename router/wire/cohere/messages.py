@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from router.wire.asked import Content, Medium, Message, Part, ThinkingBlock, ToolCall, medium_of, not_sent, text_of
+from router.wire.asked import Content, Medium, Message, Part, ToolCall, medium_of, not_sent, text_of, thoughts_of
 from router.wire.members import invalid
 
 _PROVIDER = "Cohere"
@@ -145,20 +145,12 @@ def _said(message: Message, param: str) -> list[Turn]:
     said = message.refusal if message.content is None else message.content
     if said is not None:
         content = _texts(said, f"{param}.content")
-    thoughts = _thoughts(message)
+    thoughts = thoughts_of(message)
     if thoughts:
         texts: list[_Part] = [_Text(content)] if isinstance(content, str) and content else []
         content = [_Thinking(thoughts), *(content if isinstance(content, list) else texts)]
     calls = [_call(call) for call in message.tool_calls or ()]
     return [Turn("assistant", content, calls or None)] if content or calls else []
-
-
-def _thoughts(message: Message) -> str:
-    """The model's own thinking. What is signed, or hidden, is another provider's."""
-    if message.thinking_blocks:
-        ours = [block for block in message.thinking_blocks if isinstance(block, ThinkingBlock) and not block.signature]
-        return "".join(block.thinking for block in ours)
-    return message.reasoning_content or ""
 
 
 def _call(call: ToolCall) -> _Call:

@@ -5,25 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from router.wire import asked
+from router.wire.functions import FunctionTool, function_tool
 from router.wire.members import FLAG, Members, invalid
-
-
-class _Function(msgspec.Struct, omit_defaults=True):
-    name: str
-    parameters: dict[str, msgspec.Raw]
-    description: str | None = None
-
-
-class Tool(msgspec.Struct, tag_field="type", tag="function"):
-    """A tool in Cohere's words."""
-
-    function: _Function
 
 
 class Tools(msgspec.Struct):
     """given: the tools; choice: `REQUIRED` or `NONE`; strict: calls must follow the schemas; both None: the default."""
 
-    given: list[Tool]
+    given: list[FunctionTool]
     choice: str | None
     strict: bool | None
 
@@ -44,12 +33,4 @@ def tools_of(members: Members) -> Tools:
         strict = True
     # Cohere refuses a choice among no tools; it would change nothing.
     word = _CHOICES.get(choice.mode) if choice is not None and functions else None
-    return Tools([_tool(function) for function in functions], word, strict)
-
-
-def _tool(function: asked.Function) -> Tool:
-    parameters = function.parameters
-    if parameters is None:
-        # Cohere demands a schema; in OpenAI's language a function without parameters says nothing at all.
-        parameters = {"type": msgspec.Raw(b'"object"'), "properties": msgspec.Raw(b"{}")}
-    return Tool(_Function(function.name, parameters, function.description))
+    return Tools([function_tool(function) for function in functions], word, strict)
