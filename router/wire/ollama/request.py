@@ -104,12 +104,10 @@ def _tools(members: Members) -> tuple[list[FunctionTool], bool]:
     """The tools, and whether the caller demands a call, which Ollama cannot."""
     functions = tools_of(members, "Ollama")
     choice = tool_choice_of(members)
-    if choice is None or not functions or choice.mode == "auto":
-        return [function_tool(function) for function in functions], False
-    if choice.mode == "none":
-        # Tools that are not there are not called.
-        return [], False
-    return [function_tool(function) for function in functions], True
+    mode = choice.mode if choice is not None and functions else "auto"
+    # Tools that are not there are not called.
+    given = [] if mode == "none" else functions
+    return [function_tool(function) for function in given], mode in ("required", "function")
 
 
 def _format(members: Members) -> object:
@@ -121,7 +119,8 @@ def _format(members: Members) -> object:
 
 def _options(members: Members, hold_limit: int) -> dict[str, object] | None:
     own = {name: raw for name in _OPTIONS if (raw := members.take(name, RAW)) is not None}
-    own |= members.take("options", RAWS) or {}
+    within = members.take("options", RAWS)
+    own |= within or {}
     asked: dict[str, object] = {name: members.take(name, NUMBER) for name in _SAMPLING}
     asked["num_predict"] = output_limit_of(members, hold_limit) or None
     asked["stop"] = stop_of(members) or None
