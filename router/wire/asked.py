@@ -215,7 +215,7 @@ def arguments_in(call: ToolCall, param: str) -> dict[str, msgspec.Raw]:
 
 def thoughts_of(message: Message) -> str:
     """Visible thinking of an earlier turn, for a provider that signs none: what is signed, or hidden, is another's."""
-    if message.thinking_blocks is None:
+    if not message.thinking_blocks:
         return message.reasoning_content or ""
     unsigned = [block for block in message.thinking_blocks if isinstance(block, ThinkingBlock) and not block.signature]
     return "".join(block.thinking for block in unsigned)

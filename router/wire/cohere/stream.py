@@ -154,7 +154,8 @@ class CohereStream(TranslatedStream):
         if citation is not msgspec.UNSET:
             citations = Citations()
             citations.add(citation, self._starts)
-            self.chunks.add(Delta(annotations=citations.annotations, citations=citations.raw))
+            if citations.raw:
+                self.chunks.add(Delta(annotations=citations.annotations, citations=citations.raw))
 
     def _finish(self, event: Event) -> None:
         delta = event.delta

@@ -114,4 +114,3 @@ def test_recorded_answers_give_what_is_expected(recordings: Recordings) -> None:
     for exchange in recordings.of("ollama"):
         if exchange["response"]["status"] == 200:
             assert_expected(exchange["id"], made_of(exchange), exchange["expect"])
-
