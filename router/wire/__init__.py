@@ -8,6 +8,7 @@ from types import MappingProxyType
 from router.wire.anthropic import AnthropicWire
 from router.wire.base import Wire
 from router.wire.cohere import CohereWire
+from router.wire.cohere_v1 import CohereV1Wire
 from router.wire.ollama import OllamaWire
 from router.wire.openai import OpenAIWire
 
@@ -20,6 +21,7 @@ WIRES: Mapping[str, Callable[[Clock], Wire]] = MappingProxyType(
         "openai": lambda clock: OpenAIWire(),
         "anthropic": AnthropicWire,
         "cohere": CohereWire,
+        "cohere-v1": CohereV1Wire,
         "ollama": OllamaWire,
     }
 )

@@ -14,23 +14,18 @@ from router.catalog import Deployment
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
 from router.wire.cohere.messages import Document, conversation_of
+from router.wire.cohere.sampling import sampling_of
 from router.wire.cohere.thinking import thinking_of
 from router.wire.cohere.tools import tools_of
 from router.wire.http import post
-from router.wire.members import FLAG, NUMBER, RAW, Members, not_taken
+from router.wire.members import FLAG, RAW, Members, not_taken
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
     response_format_of,
-    stop_of,
     wants_tier,
     wants_usage,
 )
-
-# The range that Cohere takes for `p`; OpenAI's usual 1 is beyond it.
-_MIN_P, _MAX_P = 0.01, 0.99
-# OpenAI's penalties go from -2 to 2, Cohere's from 0 to 1.
-_MAX_PENALTY = 1
 
 # Members of Cohere's that OpenAI has no word for, sent as they are.
 _OWN = ("citation_options", "k", "p", "priority", "raw_prompting", "safety_mode", "stop_sequences", "truncation_mode")
@@ -58,7 +53,8 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     tools = tools_of(members)
     show_usage = wants_usage(members)
     other_tier = wants_tier(members)
-    penalties = {name: members.take(name, NUMBER) for name in ("frequency_penalty", "presence_penalty")}
+    sampling = sampling_of(members)
+    logprobs = members.take("logprobs", FLAG)
     sent: dict[str, object] = {
         "model": deployment.provider_model,
         "messages": conversation.turns,
@@ -70,16 +66,17 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         "thinking": thinking.config,
         "max_tokens": output_limit_of(members, output_tokens_limit) or None,
         "stream": stream,
-        **{name: None if value is None else min(value, _MAX_PENALTY) for name, value in penalties.items()},
-        **_sampling(members),
+        "logprobs": logprobs,
+        **sampling.sent,
     }
+    sent.update((name, raw) for name in _OWN if (raw := members.take(name, RAW)) is not None)
     untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL)
-    untaken += [name for name, value in penalties.items() if value is not None and value < 0]
+    untaken += sampling.untaken
     untaken += ["reasoning_effort"] if thinking.untaken else []
     untaken += ["service_tier"] if other_tier else []
     if untaken and not members.drops:
         raise not_taken("Cohere", untaken)
-    sent = {name: value for name, value in sent.items() if value is not None and name not in untaken}
+    sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         _url(deployment.api_base),
         msgspec.json.encode({**sent, **members.passed()}),
@@ -100,23 +97,6 @@ def _response_format(members: Members) -> dict[str, object] | None:
         return None
     # One type for both: a schema says more, but demands nothing else.
     return {"type": "json_object"} | ({} if wanted.schema is None else {"json_schema": wanted.schema})
-
-
-def _sampling(members: Members) -> dict[str, object]:
-    top_p = members.take("top_p", NUMBER)
-    top_k = members.take("top_k", NUMBER)
-    logprobs = members.take("logprobs", FLAG)
-    translated = {
-        "temperature": members.take("temperature", NUMBER),
-        "p": None if top_p is None else min(max(top_p, _MIN_P), _MAX_P),
-        # Servers that have top_k take 0 and -1 for none.
-        "k": top_k if top_k is not None and top_k > 0 else None,
-        "seed": members.take("seed", NUMBER),
-        "stop_sequences": stop_of(members) or None,
-        "logprobs": logprobs,
-    }
-    own = {name: members.take(name, RAW) for name in _OWN}
-    return translated | {name: raw for name, raw in own.items() if raw is not None}
 
 
 def _url(api_base: str) -> str:
