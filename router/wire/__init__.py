@@ -9,6 +9,9 @@ from router.wire.anthropic import AnthropicWire
 from router.wire.base import Wire
 from router.wire.bedrock import ConverseWire
 from router.wire.bedrock.invoke import InvokeWire
+from router.wire.cohere import CohereWire
+from router.wire.cohere_v1 import CohereV1Wire
+from router.wire.ollama import OllamaWire
 from router.wire.openai import OpenAIWire
 
 # Seconds since 1970.
@@ -21,5 +24,8 @@ WIRES: Mapping[str, Callable[[Clock], Wire]] = MappingProxyType(
         "anthropic": AnthropicWire,
         "bedrock": ConverseWire,
         "bedrock_invoke": InvokeWire,
+        "cohere": CohereWire,
+        "cohere-v1": CohereV1Wire,
+        "ollama": OllamaWire,
     }
 )

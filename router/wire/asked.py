@@ -213,6 +213,14 @@ def arguments_in(call: ToolCall, param: str) -> dict[str, msgspec.Raw]:
     return read(_arguments_decoder, arguments, f"{param}.function.arguments") if arguments.strip() else {}
 
 
+def thoughts_of(message: Message) -> str:
+    """Visible thinking of an earlier turn, for a provider that signs none: what is signed, or hidden, is another's."""
+    if not message.thinking_blocks:
+        return message.reasoning_content or ""
+    unsigned = [block for block in message.thinking_blocks if isinstance(block, ThinkingBlock) and not block.signature]
+    return "".join(block.thinking for block in unsigned)
+
+
 def text_of(part: Part, param: str) -> str | None:
     """The text of a part; None when it is a medium."""
     match part.type:

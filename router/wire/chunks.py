@@ -48,6 +48,10 @@ class Chunks:
         self._write(b'{"content":' + _encode(text) + b"}", index)
         self._generated(text)
 
+    def weigh(self, tokens: msgspec.Raw, index: int = 0) -> None:
+        """How likely the tokens just said were: OpenAI's `logprobs`."""
+        self._write(b"{}", index, b',"logprobs":' + bytes(tokens))
+
     def think(self, text: str, index: int = 0) -> None:
         """A piece of visible thinking."""
         self._write(b'{"reasoning_content":' + _encode(text) + b"}", index)
@@ -84,8 +88,8 @@ class Chunks:
     def _before(self, index: int) -> bytes:
         return self._before_delta if index == 0 else self._head + b'"choices":[{"index":%d,"delta":' % index
 
-    def _write(self, delta: bytes, index: int) -> None:
-        self._out.append(self._before(index) + delta + _AFTER_DELTA)
+    def _write(self, delta: bytes, index: int, beside: bytes = b"") -> None:
+        self._out.append(self._before(index) + delta + beside + _AFTER_DELTA)
 
     def _generated(self, text: str) -> None:
         self.content_events += 1

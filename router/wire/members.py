@@ -57,6 +57,8 @@ TEXT = msgspec.json.Decoder(str)
 FLAG = msgspec.json.Decoder(bool)
 RAWS = msgspec.json.Decoder(_Raws)
 _NAMES = msgspec.json.Decoder(list[str] | str)
+# For the provider's own words, which are sent as they are.
+RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
 def invalid(message: str, param: str) -> GatewayError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from router.wire.members import NUMBER, Members, invalid
+from router.wire.members import NUMBER, TEXT, Members, invalid
 
 
 class _StreamOptions(msgspec.Struct):
@@ -68,6 +68,11 @@ def refuse_several_choices(members: Members, provider: str) -> None:
     """`n`, for a provider that gives one answer a call."""
     if members.take("n", NUMBER) not in (None, 1):
         raise invalid(f"Invalid n: {provider}'s models give one answer a call.", "n")
+
+
+def wants_tier(members: Members) -> bool:
+    """`service_tier`, for a provider that has but one: whether the caller asks for another than the usual."""
+    return members.take("service_tier", TEXT) not in (None, "auto", "default")
 
 
 def output_limit_of(members: Members, hold_limit: int, default: int = 0) -> int:

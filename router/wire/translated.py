@@ -44,6 +44,10 @@ class TranslatedStream(ABC):
     def usage(self) -> common_pb2.TokenUsage | None:
         """As the provider has reported it; None when it has not."""
 
+    def shown_usage(self) -> common_pb2.TokenUsage | None:
+        """What the caller is told, where that is not what is paid for."""
+        return self.usage()
+
     def feed(self, data: bytes) -> StreamStep:
         """The next bytes, as the network gave them."""
         if not self.done and self.error is None:
@@ -57,8 +61,9 @@ class TranslatedStream(ABC):
         if self.error is None and not self.finish_reason:
             self.error = self._cut_off()
         usage = self.usage()
-        if self.error is None and self._show_usage and usage is not None:
-            self.chunks.usage(usage)
+        shown = self.shown_usage() if self.error is None and self._show_usage else None
+        if shown is not None:
+            self.chunks.usage(shown)
         return StreamEnd(
             out=self.chunks.take(),
             last=_DONE if self.error is None else b"",

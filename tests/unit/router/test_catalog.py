@@ -25,7 +25,13 @@ class FewPrices:
         return LISTED if (provider, model) == ("openai", "gpt-4o") else None
 
     def provider_of(self, model: str) -> str | None:
-        return {"gpt-4o": "openai", "gpt-new": "openai", "claude": "anthropic", "gemini": "google"}.get(model)
+        return {
+            "gpt-4o": "openai",
+            "gpt-new": "openai",
+            "claude": "anthropic",
+            "gemini": "google",
+            "command": "cohere",
+        }.get(model)
 
 
 def catalog_of(text: str, environ: Mapping[str, str] | None = None) -> Catalog:
@@ -71,6 +77,11 @@ class TestTarget:
             ("model: custom_openai/x, api_base: http://h", "custom_openai", "x"),
             ("model: anthropic/claude", "anthropic", "claude"),
             ("model: claude", "anthropic", "claude"),
+            ("model: cohere/command", "cohere", "command"),
+            ("model: cohere_chat/command", "cohere_chat", "command"),
+            ("model: command", "cohere", "command"),
+            ("model: 'ollama/qwen3:4b'", "ollama", "qwen3:4b"),
+            ("model: ollama_chat/hf.co/org/x", "ollama_chat", "hf.co/org/x"),
         ],
     )
     def test_it_is_found(self, params: str, provider: str, model: str) -> None:
@@ -83,6 +94,11 @@ class TestTarget:
         assert (claude.wire, claude.api_base, claude.api_key) == ("anthropic", "https://api.anthropic.com", "k")
         elsewhere = {"ANTHROPIC_BASE_URL": "http://url", "ANTHROPIC_API_BASE": "http://base"}
         assert deployment_of("model: anthropic/claude", environ=elsewhere).api_base == "http://base"
+        command = deployment_of("model: cohere_chat/command", environ={"CO_API_KEY": "k"})
+        assert (command.wire, command.api_base, command.api_key) == ("cohere", "https://api.cohere.com", "k")
+        local = deployment_of("model: ollama/qwen3", environ={"OLLAMA_API_BASE": "http://gpu:11434"})
+        assert (local.wire, local.api_base, local.api_key) == ("ollama", "http://gpu:11434", "")
+        assert deployment_of("model: ollama_chat/qwen3").api_base == "http://localhost:11434"
         spoken = {provider.wire for provider in PROVIDERS.values()}
         spoken |= {wire for provider in PROVIDERS.values() for wire in provider.wires.values()}
         assert spoken <= WIRES.keys()
