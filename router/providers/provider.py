@@ -75,7 +75,7 @@ NOT_SERVED_YET = frozenset(
     bedrock_mantle black_forest_labs bytez cerebras charity_engine chatgpt chutes clarifai cloudflare codestral
     cognition cohere cohere_chat cometapi compactifai cortecs crusoe cursor custom darkbloom dashscope databricks
     datarobot deepgram deepinfra deepseek docker_model_runner dotprompt edenai elevenlabs empiriolabs empower
-    fal_ai featherless_ai fireworks_ai friendliai galadriel gdc gemini gigachat github github_copilot gmi
+    fal_ai featherless_ai fireworks_ai friendliai galadriel gdc gigachat github github_copilot gmi
     gradient_ai groq helicone heroku huggingface humanloop hyperbolic inception infinity jina_ai lambda_ai
     langflow langfuse langgraph lemonade libertai litellm_agent litellm_proxy llamafile llamagate lm_studio manus
     maritalk meta meta_llama milvus minimax mistral modelscope mongodb moonshot morph nadir nano-gpt nebius
@@ -84,7 +84,7 @@ NOT_SERVED_YET = frozenset(
     qwencloud ragflow recraft reducto reka replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova
     sail sambanova sap sarvam scaleway scx-ai snowflake soniox stability strands_decider synthetic tencent
     tensormesh text-completion-codestral text-completion-inception text-completion-openai together_ai topaz
-    transcribe triton typesafe v0 valkey veniceai vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine
+    transcribe triton typesafe v0 valkey veniceai vercel_ai_gateway vllm volcengine
     voyage wandb watsonx watsonx_text xai xiaomi_mimo xinference zai
     """.split()  # noqa: SIM905  a column of words reads and merges better than 170 quotes
 )

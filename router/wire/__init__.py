@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from router.wire.anthropic import AnthropicWire
+from router.wire.anthropic_vertex import AnthropicVertexWire
 from router.wire.base import Wire
+from router.wire.gemini import VERTEX, GeminiWire
 from router.wire.openai import OpenAIWire
 
 # Seconds since 1970.
@@ -17,5 +19,8 @@ WIRES: Mapping[str, Callable[[Clock], Wire]] = MappingProxyType(
     {
         "openai": lambda clock: OpenAIWire(),
         "anthropic": AnthropicWire,
+        "anthropic-vertex": AnthropicVertexWire,
+        "gemini": GeminiWire,
+        "gemini-vertex": lambda clock: GeminiWire(clock, VERTEX),
     }
 )
