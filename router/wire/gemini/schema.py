@@ -194,6 +194,7 @@ def _either(branches: list[Schema], schema: Schema, nullable: bool) -> Schema:
     said = {name: schema[name] for name in _COMMON if schema.get(name) is not None}
     if not branches:
         raise _Inexpressible
+    branches = [inner for branch in branches for inner in branch.get("anyOf", [branch])]
     branches = [{**said, **branch, **({"nullable": True} if nullable else {})} for branch in branches]
     if len(branches) == 1:
         # What stands at the place where it is used says more than the definition.
