@@ -118,11 +118,11 @@ def filled_in(api_base: str, options: Mapping[str, str]) -> str:
 NOT_SERVED_YET = frozenset(
     """
     a2a a2a_agent anthropic_text auto_router aws_polly aws_textract azure_speech azure_text black_forest_labs bytez
-    chatgpt cursor custom deepgram dotprompt elevenlabs fal_ai gdc gemini gigachat github_copilot humanloop infinity
+    chatgpt cursor custom deepgram dotprompt elevenlabs fal_ai gdc gigachat github_copilot humanloop infinity
     jina_ai langflow langfuse langgraph litellm_agent manus milvus mongodb nlp_cloud nvidia_riva oci petals
     pg_vector predibase recraft reducto replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova sap
     soniox stability strands_decider text-completion-codestral text-completion-inception text-completion-openai
-    topaz transcribe triton typesafe valkey vertex_ai vertex_ai_beta vllm voyage watsonx watsonx_text
+    topaz transcribe triton typesafe valkey vllm voyage watsonx watsonx_text
     """.split()  # noqa: SIM905  a column of words reads and merges better than 170 quotes
 )
 

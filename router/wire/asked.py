@@ -87,18 +87,26 @@ class CalledFunction(msgspec.Struct):
 
 
 class ToolCall(msgspec.Struct):
-    """A call in an assistant's message."""
+    """A call in an assistant's message.
+
+    provider_specific_fields, extra_content: what a provider gave with the call and wants back; read by its own wire.
+    """
 
     id: str
     function: CalledFunction
     cache_control: CacheControl | None = None
+    provider_specific_fields: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    extra_content: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 Content = str | list[Part] | None
 
 
 class Message(msgspec.Struct):
-    """A message of the conversation. name: of the tool, where role is `tool` and the caller gives it."""
+    """A message of the conversation. name: of the tool, where role is `tool` and the caller gives it.
+
+    provider_specific_fields, extra_content: as those of a ToolCall.
+    """
 
     role: str
     content: Content = None
@@ -109,6 +117,8 @@ class Message(msgspec.Struct):
     reasoning_content: str | None = None
     thinking_blocks: list[ThinkingBlock | RedactedThinkingBlock] | None = None
     cache_control: CacheControl | None = None
+    provider_specific_fields: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    extra_content: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Function(msgspec.Struct):

@@ -1,7 +1,8 @@
 """What callers are answered in: a chat completion, whole or in chunks, for the wires that translate into it.
 
 Beyond OpenAI's members: `reasoning_content` (the visible thinking), `thinking_blocks` (with signatures, to be sent back
-in a loop of tools), `annotations` and `citations`.
+in a loop of tools), `annotations`, `citations`, `images` (as LiteLLM has them), and what only one provider has in
+`provider_specific_fields` (LiteLLM's place for it) and `extra_content` (Google's).
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class Function(msgspec.Struct, omit_defaults=True, gc=False):
     name: str | None = None
 
 
+# What only one provider has, by name.
+Extra = dict[str, object]
+
+
 class ToolCall(msgspec.Struct, omit_defaults=True, gc=False):
     """A call of a tool; `index` in streams only, where id and name come once."""
 
@@ -68,6 +73,8 @@ class ToolCall(msgspec.Struct, omit_defaults=True, gc=False):
     function: Function
     index: int | None = None
     id: str | None = None
+    provider_specific_fields: Extra | None = None
+    extra_content: Extra | None = None
 
 
 class ThinkingBlock(msgspec.Struct, omit_defaults=True, gc=False):
@@ -95,6 +102,29 @@ class Annotation(msgspec.Struct, gc=False):
     url_citation: UrlCitation
 
 
+class ImageUrl(msgspec.Struct, gc=False):
+    """A picture as a data URL."""
+
+    url: str
+
+
+class Image(msgspec.Struct, gc=False):
+    """A picture in an answer, the `index`th."""
+
+    index: int
+    image_url: ImageUrl
+    type: str = "image_url"
+
+
+class Audio(msgspec.Struct, gc=False):
+    """Sound in an answer, in base64. expires_at: in seconds since 1970; 0: nothing is kept at the provider."""
+
+    id: str
+    data: str
+    expires_at: int = 0
+    transcript: str = ""
+
+
 class Message(msgspec.Struct, omit_defaults=True, tag_field="role", tag="assistant"):
     """The message of a whole answer."""
 
@@ -105,6 +135,10 @@ class Message(msgspec.Struct, omit_defaults=True, tag_field="role", tag="assista
     thinking_blocks: list[ThinkingBlock] = []
     annotations: list[Annotation] = []
     citations: list[msgspec.Raw] = []
+    images: list[Image] = []
+    audio: Audio | None = None
+    provider_specific_fields: Extra | None = None
+    extra_content: Extra | None = None
 
     def size(self) -> int:
         """Bytes of generated text."""
@@ -143,6 +177,10 @@ class Delta(msgspec.Struct, omit_defaults=True, gc=False):
     thinking_blocks: list[ThinkingBlock] | None = None
     annotations: list[Annotation] = []
     citations: list[msgspec.Raw] = []
+    images: list[Image] = []
+    audio: Audio | None = None
+    provider_specific_fields: Extra | None = None
+    extra_content: Extra | None = None
 
 
 def arguments_of(tool_input: msgspec.Raw | msgspec.UnsetType) -> str:

@@ -70,6 +70,10 @@ class Chunks:
         """Anything else that an answer can hold."""
         self._write(_encode(delta), index)
 
+    def logprobs(self, value: object, index: int = 0) -> None:
+        """How likely the last tokens were, in OpenAI's form."""
+        self._write(b'{},"logprobs":' + _encode(value), index)
+
     def finish(self, reason: str, delta: Delta | None = None, index: int = 0) -> None:
         """The end of a choice."""
         said = b"{}" if delta is None else _encode(delta)

@@ -144,6 +144,12 @@ class Members:
         raw = self._values.pop(name, _NULL)
         return None if raw == _NULL else read(decoder, raw, name)
 
+    def take_raw(self, name: str) -> msgspec.Raw | None:
+        """A member as it is written, for the provider to read; None when it is absent or null."""
+        self._extra.discard(name)
+        raw = self._values.pop(name, _NULL)
+        return None if raw == _NULL else raw
+
     def left(self) -> _Raws:
         """What the caller, or a default, gave and nobody took, but for nulls."""
         return {name: raw for name, raw in self._values.items() if name not in self._extra and raw != _NULL}

@@ -40,6 +40,9 @@ class TranslatedStream(ABC):
         """What came without its end: an event all the same, when it is whole."""
         self.read(rest)
 
+    def conclude(self) -> None:  # noqa: B027  most languages say themselves what ends a choice
+        """Write what only the end of the stream allows to be said; it has ended well."""
+
     @abstractmethod
     def usage(self) -> common_pb2.TokenUsage | None:
         """As the provider has reported it; None when it has not."""
@@ -60,6 +63,8 @@ class TranslatedStream(ABC):
             self._read_the_rest()
         if self.error is None and not self.finish_reason:
             self.error = self._cut_off()
+        if self.error is None:
+            self.conclude()
         usage = self.usage()
         shown = self.shown_usage() if self.error is None and self._show_usage else None
         if shown is not None:

@@ -50,7 +50,30 @@ _IGNORED = frozenset(("model", "stream", "prompt_cache_key", "prompt_cache_reten
 _PERSONAL = re.compile(r"[^@]*@.*|\+?[\d\s().-]{7,}", re.DOTALL)
 
 
+class MessageRequest(msgspec.Struct, frozen=True):
+    """What is asked, for any host that speaks this language. show_usage: the caller of a stream wants its usage;
+    dropped: what it cannot be asked."""
+
+    members: dict[str, object]
+    show_usage: bool
+    dropped: tuple[str, ...]
+
+
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
+    """Raises GatewayError (INVALID_REQUEST)."""
+    request = message_request(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
+    return post(
+        _url(deployment.api_base),
+        msgspec.json.encode(request.members),
+        deployment,
+        stream=stream,
+        show_usage=request.show_usage,
+        headers=_HEADERS,
+        dropped=request.dropped,
+    )
+
+
+def message_request(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> MessageRequest:
     """Raises GatewayError (INVALID_REQUEST)."""
     members = Members(body, deployment)
     conversation = conversation_of(messages_of(members))
@@ -79,15 +102,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     if untaken and not members.drops:
         raise not_taken("Anthropic", untaken)
     sent = {name: value for name, value in sent.items() if value is not None}
-    return post(
-        _url(deployment.api_base),
-        msgspec.json.encode({**sent, **members.passed()}),
-        deployment,
-        stream=stream,
-        show_usage=stream and show_usage,
-        headers=_HEADERS,
-        dropped=(*members.dropped, *untaken),
-    )
+    return MessageRequest({**sent, **members.passed()}, stream and show_usage, (*members.dropped, *untaken))
 
 
 def _output(members: Members, thinking: Thinking) -> tuple[dict[str, object] | None, list[TextBlock]]:

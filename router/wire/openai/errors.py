@@ -62,6 +62,7 @@ _CONTENT_POLICY = re.compile(
 # The forms of credential that providers have been seen to repeat in their messages.
 _CREDENTIAL = re.compile(
     r"\bBearer\s+[^\s\"',;]+|\b(?:sk|pk|rk|gsk|xai|hf|r8|key|nvapi|pplx|fw)[-_][A-Za-z0-9_\-]{4,}|\bAIza[A-Za-z0-9_\-]{10,}"
+    r"|\bya29\.[A-Za-z0-9_\-.]+"
 )
 _MASK = "***"
 

@@ -1,0 +1,29 @@
+"""Claude on Vertex AI: Anthropic's Messages, with the model in the address and the version in the body."""
+
+from __future__ import annotations
+
+import msgspec
+
+from router.catalog import Deployment
+from router.wire.anthropic import AnthropicWire
+from router.wire.anthropic.request import message_request
+from router.wire.base import HttpRequest
+from router.wire.google import vertex_url
+from router.wire.http import post
+
+_VERSION = "vertex-2023-10-16"
+
+
+class AnthropicVertexWire(AnthropicWire):
+    """`router.wire.base.Wire` for Messages as Vertex AI has them; answers are Anthropic's own."""
+
+    def encode(self, body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
+        request = message_request(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
+        members = {name: value for name, value in request.members.items() if name != "model"}
+        return post(
+            vertex_url(deployment, "streamRawPredict" if stream else "rawPredict", "anthropic"),
+            msgspec.json.encode({"anthropic_version": _VERSION, **members}),
+            deployment,
+            stream=stream,
+            show_usage=request.show_usage,
+        )

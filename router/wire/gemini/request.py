@@ -1,0 +1,117 @@
+"""A caller's Chat Completions body as a request to Gemini's generateContent.
+
+What has no counterpart is refused, or dropped where `drop_params` says so, unless it asks for nothing. Marks of the
+cache are passed over: Gemini caches by itself what is repeated, and what is to be kept longer has a name of its own,
+`cached_content`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from router.catalog import Deployment
+from router.wire.asked import messages_of
+from router.wire.base import HttpRequest
+from router.wire.gemini.contents import conversation_of
+from router.wire.gemini.generation import generation_of
+from router.wire.gemini.thinking import must_sign, thinking_of
+from router.wire.gemini.tools import camel, config_of, tools_of
+from router.wire.google import studio_url, vertex_url
+from router.wire.http import post
+from router.wire.members import TEXT, Members, invalid, not_taken
+from router.wire.params import wants_usage
+
+
+class Host(msgspec.Struct, frozen=True):
+    """What differs between the two places where Gemini is offered.
+
+    url: of a deployment and a verb. call_ids: calls and their results may carry ids. service_tiers: its words for
+    OpenAI's; empty: it has none. key_header: where a key goes that the provider's row has no place for.
+    """
+
+    url: Callable[[Deployment, str], str]
+    call_ids: bool
+    service_tiers: Mapping[str, str]
+    key_header: str = ""
+
+
+STUDIO = Host(
+    studio_url,
+    call_ids=True,
+    service_tiers={"auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"},
+)
+# A deployment with a key is one of Vertex's express mode; without, its credentials are signed in later.
+VERTEX = Host(
+    vertex_url, call_ids=False, service_tiers={"auto": "", "default": "", "standard": ""}, key_header="x-goog-api-key"
+)
+
+# Members of the request that callers may write beside OpenAI's, in either of Google's spellings.
+_OWN = ("safety_settings", "cached_content", "tool_config", "model_armor_config", "labels")
+
+# Members that ask for nothing when they have this value.
+_NEUTRAL: Mapping[str, object] = {"logit_bias": {}, "parallel_tool_calls": True, "store": False}
+# What the gateway says itself, who the caller's user is, which changes no answer, and hints to OpenAI's machinery.
+_IGNORED = frozenset(
+    ("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "cache_control")
+)
+
+
+def encode(body: bytes, deployment: Deployment, host: Host, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
+    """Raises GatewayError (INVALID_REQUEST)."""
+    members = Members(body, deployment)
+    model = deployment.provider_model
+    conversation = conversation_of(messages_of(members), call_ids=host.call_ids, must_sign=must_sign(model))
+    thinking = thinking_of(members, model)
+    tools = tools_of(members)
+    show_usage = wants_usage(members)
+    sent: dict[str, object] = {
+        "contents": conversation.turns,
+        "systemInstruction": {"parts": conversation.system} if conversation.system else None,
+        "tools": tools.sent or None,
+        "toolConfig": config_of(members, tools),
+        "generationConfig": generation_of(members, thinking, output_tokens_limit=output_tokens_limit) or None,
+        "serviceTier": _service_tier(members, host) or None,
+        **_own(members),
+    }
+    neutral = _NEUTRAL if tools.functions else {**_NEUTRAL, "parallel_tool_calls": False}
+    untaken = members.untaken(ignored=_IGNORED, neutral=neutral) + ([thinking.untaken] if thinking.untaken else [])
+    if untaken and not members.drops:
+        raise not_taken("Gemini", untaken)
+    sent = {name: value for name, value in sent.items() if value is not None}
+    return post(
+        host.url(deployment, "streamGenerateContent?alt=sse" if stream else "generateContent"),
+        _written({**sent, **members.passed()}),
+        deployment,
+        stream=stream,
+        show_usage=stream and show_usage,
+        headers={host.key_header: deployment.api_key} if host.key_header and deployment.api_key else {},
+    )
+
+
+def _own(members: Members) -> dict[str, msgspec.Raw]:
+    found = {}
+    for name in _OWN:
+        # A name of one word has one spelling.
+        for spelling in dict.fromkeys((name, camel(name))):
+            raw = members.take_raw(spelling)
+            if raw is not None:
+                found[camel(name)] = raw
+    return found
+
+
+def _service_tier(members: Members, host: Host) -> str:
+    given = members.take("service_tier", TEXT)
+    if given is None or given in host.service_tiers:
+        return host.service_tiers[given] if given else ""
+    if members.drops:
+        return ""
+    raise invalid(f"Invalid service_tier: it must be one of {', '.join(host.service_tiers)}.", "service_tier")
+
+
+def _written(sent: Mapping[str, object]) -> bytes:
+    try:
+        return msgspec.json.encode(sent)
+    except RecursionError:
+        raise invalid("The request is nested too deeply.", "request_body") from None
