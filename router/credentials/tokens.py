@@ -68,11 +68,14 @@ class _Slot(Generic[T]):
 
 
 class TokenCache(Generic[T]):
-    """Of one event loop. clock: seconds that only go forward."""
+    """Of one event loop. clock: seconds that only go forward. fetch_seconds: the time that a fetch has."""
 
-    def __init__(self, clock: Callable[[], float], *, max_tokens: int = MAX_TOKENS) -> None:
+    def __init__(
+        self, clock: Callable[[], float], *, max_tokens: int = MAX_TOKENS, fetch_seconds: float = FETCH_SECONDS
+    ) -> None:
         self._clock = clock
         self._max_tokens = max_tokens
+        self._fetch_seconds = fetch_seconds
         self._slots: dict[Hashable, _Slot[T]] = {}
         # The loop holds its tasks weakly.
         self._tasks: set[asyncio.Task[T | NoCredential]] = set()
@@ -130,14 +133,14 @@ class TokenCache(Generic[T]):
         """Fetch, and remember how it went."""
         asked_at = self._clock()
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
+            async with asyncio.timeout(self._fetch_seconds):
                 value, life_seconds = await fetch()
             if not life_seconds > 0:
                 raise NoCredential("was given a token that is over already", Reason.ERROR_REASON_PROVIDER_UNAVAILABLE)
         except NoCredential as failure:
             return self._failed(slot, failure)
         except TimeoutError:
-            what = f"was given no credential within {FETCH_SECONDS:g} s"
+            what = f"was given no credential within {self._fetch_seconds:g} s"
             return self._failed(slot, NoCredential(what, Reason.ERROR_REASON_PROVIDER_TIMEOUT))
         finally:
             slot.task = None
