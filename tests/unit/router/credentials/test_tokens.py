@@ -143,10 +143,10 @@ async def test_a_token_that_is_over_is_not_given_out(service: Service) -> None:
 async def test_a_server_that_gives_out_what_it_has_kept_is_not_asked_at_each_call(service: Service) -> None:
     """A metadata server gives the same token until just before its end."""
     await filled(service, life_seconds=280)
-    service.now += 251
+    service.now += 253
     for _ in range(5):
         await service.get()
-    await service.answers("token", life_seconds=29)
+    await service.answers("token", life_seconds=27)
     for _ in range(5):
         await service.get()
     assert len(service.asked) == 2
