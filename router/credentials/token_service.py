@@ -27,6 +27,9 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 # RFC 6749's error codes and Entra's. A description may repeat what was sent, so it is not shown.
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ENTRA_CODE = re.compile(r"AADSTS\d{3,9}")
+_SECONDS = re.compile(r"[0-9]{1,6}")
+# Statuses that say: not now.
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 # Codes that speak of the server, not of the credential, whatever the status.
 _OF_THE_SERVER = ("server_error", "temporarily_unavailable")
 
@@ -90,8 +93,8 @@ class TokenService:
                 "cannot be called: the address of its token service, or its credential, cannot be sent"
             ) from None
         if response.status_code != HTTPStatus.OK:
-            raise _refusal(response, body)
-        return _token_in(body)
+            raise refusal(response.status_code, response.headers, body)
+        return token_in(body)
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -115,7 +118,8 @@ async def _body_of(response: httpx.Response) -> bytes:
     return body
 
 
-def _token_in(body: bytes) -> Fetched[str]:
+def token_in(body: bytes) -> Fetched[str]:
+    """The token that a 200 answer holds. Raises NoCredential."""
     try:
         answer = _decode_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -125,24 +129,21 @@ def _token_in(body: bytes) -> Fetched[str]:
     return Fetched(answer.access_token, answer.expires_in)
 
 
-def _refusal(response: httpx.Response, body: bytes) -> NoCredential:
-    """What a status other than 200 means."""
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> NoCredential:
+    """What any other answer means."""
     try:
         said = _decode_refusal(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = _Refusal()
-    status = response.status_code
     code = said.error if _CODE.fullmatch(said.error) else f"status {status}"
     entra_code = _ENTRA_CODE.search(said.error_description)
     shown = f"{code}, {entra_code[0]}" if entra_code else code
-    if 400 <= status < 500 and status not in (408, 429) and code not in _OF_THE_SERVER:
+    if 400 <= status < 500 and status not in _LATER and code not in _OF_THE_SERVER:
         return NoCredential(f"cannot be called: its token service refuses the credential ({shown})")
+    # As a number; a date is not worth its clock.
+    seconds = headers.get("retry-after", "")
     return NoCredential(
-        f"cannot be called: its token service fails ({shown})", _UNAVAILABLE, _retry_after_seconds(response)
+        f"cannot be called: its token service fails ({shown})",
+        _UNAVAILABLE,
+        float(seconds) if _SECONDS.fullmatch(seconds) else None,
     )
-
-
-def _retry_after_seconds(response: httpx.Response) -> float | None:
-    """As a number; a date is not worth its clock."""
-    value = response.headers.get("retry-after", "")
-    return float(value) if re.fullmatch(r"\d{1,6}", value, re.ASCII) else None
