@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from gateway.v1 import ledger_pb2, router_pb2
 
@@ -19,6 +20,7 @@ from router.accounting import Accounting
 from router.allowance import is_affordable, output_limit
 from router.call import Caller
 from router.catalog import Catalog, Deployment
+from router.credentials import Signer, masked, signed
 from router.dispatch import Dispatch
 from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
@@ -31,6 +33,7 @@ from services.errors import GatewayError, Reason, unavailable
 _MODEL_NOT_FOUND = Reason.ERROR_REASON_MODEL_NOT_FOUND
 _BUDGET_EXCEEDED = Reason.ERROR_REASON_BUDGET_EXCEEDED
 _NO_DEPLOYMENT = Reason.ERROR_REASON_NO_DEPLOYMENT_AVAILABLE
+_AUTHENTICATION = Reason.ERROR_REASON_PROVIDER_AUTHENTICATION
 
 # Enough for any message; a larger body of a failed request is not worth reading.
 MAX_ERROR_BODY_BYTES = 1024 * 1024
@@ -38,12 +41,15 @@ MAX_ERROR_BODY_BYTES = 1024 * 1024
 # What a stream may say before its first content: roles, filter results, keep-alives.
 MAX_HELD_BYTES = 1024 * 1024
 
+_NO_SIGNERS: Mapping[str, Signer] = MappingProxyType({})
+
 
 class Engine:
     """Runs dispatches.
 
     catalog: the one of the moment. wires: by the names that deployments give them. mock: the transport of deployments
-    with a `mock_response`. clock: seconds that only go forward.
+    with a `mock_response`. signers: by the names that `auth` gives them; a deployment whose `auth` is none of them has
+    its credential from the wire. clock: seconds that only go forward.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Engine:
         accounting: Accounting,
         selection: Selection,
         clock: Callable[[], float],
+        signers: Mapping[str, Signer] = _NO_SIGNERS,
     ) -> None:
         self._catalog = catalog
         self._wires = wires
@@ -64,6 +71,7 @@ class Engine:
         self._accounting = accounting
         self._selection = selection
         self._clock = clock
+        self._signers = signers
 
     async def run(self, caller: Caller) -> None:
         """Answer one call. Raises GatewayError for the caller; cancelling it means that the caller is gone."""
@@ -165,6 +173,12 @@ class Engine:
         # A mock answers in OpenAI's language, whatever provider it stands for.
         wire = self._wires[deployment.wire if deployment.mock_response is None else "openai"]
         request = wire.encode(body, deployment, stream=caller.request.stream, output_tokens_limit=limit)
+        signer = self._signers.get(deployment.auth) if deployment.mock_response is None else None
+        if signer is not None:
+            # Before the attempt begins: without a credential nothing is sent, and nothing is billed.
+            began = self._clock()
+            request = await signed(signer, request, deployment, timeout_seconds)
+            timeout_seconds -= self._clock() - began
         self._accounting.opened(caller.request, len(body), dispatch.ended, deployment)
         caller.sent(deployment.id)
         dispatch.begin_attempt(deployment, request.dropped)
@@ -173,7 +187,10 @@ class Engine:
             dispatch.answers(response.status)
             if not 200 <= response.status < 300:
                 said = await response.read(MAX_ERROR_BODY_BYTES)
-                raise wire.decode_error(response.status, response.headers, said, deployment)
+                error = wire.decode_error(response.status, response.headers, masked(said, request), deployment)
+                if signer is not None and error.reason == _AUTHENTICATION:
+                    signer.refused(deployment)
+                raise error
             if caller.request.stream:
                 decoder = wire.stream(request, deployment)
                 dispatch.streams(decoder)

@@ -16,6 +16,7 @@ from router.accounting import Accounting
 from router.call import Caller
 from router.catalog import Catalog, Deployment
 from router.catalog import build as build_catalog
+from router.credentials import Credentials
 from router.delivery import LedgerDelivery
 from router.engine import Engine
 from router.health import HealthChecks
@@ -52,6 +53,7 @@ class _Parts:
     delivery: LedgerDelivery
     settlement: Settlement
     transport: HttpTransport
+    credentials: Credentials
     engine: Engine
     # An engine over another catalog.
     engine_over: Callable[[Callable[[], Catalog], Selection], Engine]
@@ -96,6 +98,7 @@ class Router:
         await parts.adoption.stop()
         await asyncio.gather(parts.settlement.stop(DELIVER_SECONDS), parts.delivery.stop(DELIVER_SECONDS))
         await parts.transport.close()
+        await parts.credentials.close()
         parts.outbox.close()
 
     async def _run(self, caller: Caller) -> None:
@@ -115,6 +118,7 @@ class Router:
         metrics = OutboxMetrics(runtime.registry)
         outbox = Outbox(runtime.settings.data / "outbox", metrics=metrics, log=runtime.log)
         transport = HttpTransport()
+        credentials = Credentials(os.environ)
         mock = MockTransport(lambda: uuid.uuid4().hex, time.time)
         accounting = Accounting(outbox, CallMetrics(runtime.registry), runtime.log)
 
@@ -129,6 +133,7 @@ class Router:
                 accounting=accounting,
                 selection=selection,
                 clock=time.monotonic,
+                signers=credentials.signers,
             )
 
         return _Parts(
@@ -145,6 +150,7 @@ class Router:
                 log=runtime.log,
             ),
             transport=transport,
+            credentials=credentials,
             engine=engine_over(lambda: self._catalog, _selection(runtime.config.router_settings)),
             engine_over=engine_over,
         )

@@ -45,6 +45,7 @@ RIMS: Mapping[str, str] = {
 }
 # path::function -> why it imports late
 LATE_IMPORTS: Mapping[str, str] = {
+    "router/credentials/aws_library.py::find_keys": "a library that is an extra, and takes a second to import",
     "router/providers/prices.py::load_price_table": "a library of 10 MB that only the router's start needs",
     "services/up.py::_up": "read while the embedded servers start",
     "hatch_build.py::generate": "the build hook is read by hatchling before grpcio-tools is there",
