@@ -102,10 +102,12 @@ class GrpcLink(Generic[Up, Down]):
         except asyncio.CancelledError:
             if self._breaking is not None and self._reader is not None:
                 self._reader.uncancel()
-            # A call that has ended here raises this from read(); a task that is being cancelled means it.
-            if self._ended is None or _is_cancelling():
+            # A call that has ended here, and a channel that was closed under it, raise this from read(); a task that is
+            # being cancelled means it.
+            if _is_cancelling():
                 raise
-            raise LinkClosed(self._ended.error) from None
+            self.end(unavailable("A part of the gateway has gone away."))
+            raise LinkClosed(self._ended.error if self._ended else None) from None
         finally:
             self._reader = None
         if message is grpc.aio.EOF:
@@ -232,6 +234,11 @@ class GrpcChannel:
         except TimeoutError:
             stream.cancel()
             raise unavailable(f"No answer from {method.path} within {timeout_seconds:g} s.") from None
+        except asyncio.CancelledError:
+            # The channel was closed under it, as in `call`.
+            if _is_cancelling():
+                raise
+            raise unavailable("A part of the gateway has gone away.") from None
 
         async def finish(error: GatewayError | None) -> None:
             if error is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -176,6 +177,37 @@ async def test_a_call_whose_channel_is_closed_under_it_is_unavailable(start: Sta
         with pytest.raises(GatewayError) as caught:
             await call
         assert caught.value.reason == Reason.ERROR_REASON_UNAVAILABLE
+
+
+async def test_a_link_whose_channel_is_closed_under_it_ends_as_unavailable(start: Start) -> None:
+    """As when the name service forgets a replica that still answers: who keeps links open must open another."""
+
+    async def read(link: Link[Any, Any]) -> None:
+        while True:
+            await link.receive()
+
+    server = await start({INFERENCE: read})
+    channel = GrpcChannel(f"127.0.0.1:{server.port}", "right")
+    link = await channel.exchange(INFERENCE, timeout_seconds=5)
+    ending = asyncio.create_task(_end_of(link, timeout_seconds=10))
+    await asyncio.sleep(0.05)
+    await channel.close()
+    closed = await ending
+    assert closed.as_error().reason == Reason.ERROR_REASON_UNAVAILABLE
+    await link.close()
+
+
+async def test_a_link_that_is_not_open_yet_when_its_channel_is_closed_is_unavailable() -> None:
+    """As when a replica that does not answer is forgotten while it is waited for."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        channel = GrpcChannel(f"127.0.0.1:{nobody.getsockname()[1]}", "right")
+        opening = asyncio.create_task(channel.exchange(INFERENCE, timeout_seconds=30))
+        await asyncio.sleep(0.05)
+        await channel.close()
+        with pytest.raises(GatewayError) as caught:
+            await opening
+    assert caught.value.reason == Reason.ERROR_REASON_UNAVAILABLE
 
 
 async def test_a_caller_that_is_cancelled_stays_so(start: Start) -> None:

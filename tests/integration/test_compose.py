@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from services.__main__ import _parser
+from services.postgres import MAX_CONNECTIONS
 from services.settings import from_environment
 from services.startup import NEEDS, demand
 
@@ -157,17 +158,43 @@ def test_only_the_edge_is_reached_from_outside_and_at_first_from_this_host_only(
     assert (port["host_ip"], port["published"]) == ("0.0.0.0", "80")
 
 
-def test_routers_are_replicas_that_share_the_outbox_and_nothing_that_collides(tmp_path: Path) -> None:
-    router = read(tmp_path)["services"]["router"]
-    assert router["deploy"]["replicas"] == 2
-    assert read(tmp_path, ROUTER_REPLICAS="5")["services"]["router"]["deploy"]["replicas"] == 5
-    assert "container_name" not in router
-    (volume,) = router["volumes"]
-    assert (volume["type"], volume["source"], volume["target"]) == (
-        "volume",
-        "outbox",
-        image_environment()["TOLLHOUSE_DATA"],
-    )
+@pytest.mark.parametrize("role", ["router", "keystore", "ledger"])
+def test_what_calls_depend_on_runs_twice_and_has_nothing_that_collides(tmp_path: Path, role: str) -> None:
+    service = read(tmp_path)["services"][role]
+    assert service["deploy"]["replicas"] == 2
+    assert read(tmp_path, **{f"{role.upper()}_REPLICAS": "5"})["services"][role]["deploy"]["replicas"] == 5
+    assert "container_name" not in service
+    assert "ports" not in service
+
+
+def test_connections_of_the_replicas_leave_room_in_the_database(services: dict[str, Any]) -> None:
+    """PostgreSQL takes 100 unless told otherwise, of which 3 are for its superuser; of each service one more may start
+    before the old one has ended."""
+    started = sum(services[role]["deploy"]["replicas"] * 2 for role in ("keystore", "ledger"))
+    assert (started + 1) * MAX_CONNECTIONS <= 97
+
+
+def test_only_routers_keep_something_and_all_of_them_in_the_outbox(services: dict[str, Any]) -> None:
+    volumes = {
+        role: [(each["source"], each["target"]) for each in services[role]["volumes"] if each["type"] == "volume"]
+        for role in NEEDS
+    }
+    assert volumes.pop("router") == [("outbox", image_environment()["TOLLHOUSE_DATA"])]
+    assert set(map(tuple, volumes.values())) == {()}
+
+
+@pytest.mark.parametrize("role", NEEDS)
+def test_every_role_reads_the_folder_of_the_configuration(tmp_path: Path, role: str) -> None:
+    """A folder, so that `include` finds its files; only to be read, and never made by a mistake in its name."""
+    named = {"examples": read(tmp_path), str(tmp_path): read(tmp_path, TOLLHOUSE_CONFIG=str(tmp_path))}
+    for folder, found in named.items():
+        service = found["services"][role]
+        (mount,) = [each for each in service["volumes"] if each["type"] == "bind"]
+        assert mount["source"] == str(ROOT / folder)
+        assert (mount["read_only"], mount["bind"]) == (True, {"create_host_path": False})
+        config = service["command"][service["command"].index("--config") + 1]
+        assert config == f"{mount['target']}/config.yaml"
+    assert (ROOT / "examples" / "config.yaml").is_file()
 
 
 def test_roles_are_found_by_the_names_of_their_services(services: dict[str, Any]) -> None:
@@ -241,6 +268,14 @@ def test_the_services_share_one_anchor() -> None:
     file = yaml.safe_load((ROOT / "compose.yaml").read_text())
     shared = file["x-service"]
     for name in (*NEEDS, "migrate"):
-        assert {key: file["services"][name][key] for key in shared if key != "restart"} == {
-            key: value for key, value in shared.items() if key != "restart"
-        }
+        service = file["services"][name]
+        alike = shared.keys() - {"restart", "volumes"}
+        assert {key: service[key] for key in alike} == {key: shared[key] for key in alike}
+        assert [each for each in service["volumes"] if each in shared["volumes"]] == shared["volumes"]
+
+
+def test_every_variable_is_told_of() -> None:
+    pages = "".join((ROOT / "docs/how-to" / page).read_text() for page in ("compose.md", "metrics.md"))
+    variables = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
+    assert len(variables) > len(SECRETS)
+    assert sorted(variable for variable in variables if variable not in pages) == []
