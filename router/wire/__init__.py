@@ -12,8 +12,8 @@ from router.wire.bedrock import ConverseWire
 from router.wire.bedrock.invoke import InvokeWire
 from router.wire.cohere import CohereWire
 from router.wire.cohere_v1 import CohereV1Wire
-from router.wire.ollama import OllamaWire
 from router.wire.gemini import VERTEX, GeminiWire
+from router.wire.ollama import OllamaWire
 from router.wire.openai import OpenAIWire
 
 # Seconds since 1970.
