@@ -96,10 +96,12 @@ class TestTarget:
         assert deployment_of("model: anthropic/claude", environ=elsewhere).api_base == "http://base"
         command = deployment_of("model: cohere_chat/command", environ={"CO_API_KEY": "k"})
         assert (command.wire, command.api_base, command.api_key) == ("cohere", "https://api.cohere.com", "k")
+        assert deployment_of("model: cohere/v1/command").wire == "cohere-v1"
         local = deployment_of("model: ollama/qwen3", environ={"OLLAMA_API_BASE": "http://gpu:11434"})
         assert (local.wire, local.api_base, local.api_key) == ("ollama", "http://gpu:11434", "")
         assert deployment_of("model: ollama_chat/qwen3").api_base == "http://localhost:11434"
-        assert {provider.wire for provider in PROVIDERS.values()} <= WIRES.keys()
+        spoken = {wire for provider in PROVIDERS.values() for wire in (provider.wire, *provider.wires.values())}
+        assert spoken <= WIRES.keys()
 
     def test_a_name_that_no_provider_has_is_an_error_with_near_ones(self) -> None:
         message = error_of("model: opnai/gpt-4o")
