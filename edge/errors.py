@@ -21,6 +21,8 @@ def status_of(error: GatewayError, budget_exceeded_status: int = 422) -> int:
         return error.provider_status
     if error.reason == Reason.ERROR_REASON_PROVIDER_UNAVAILABLE and error.provider_status in (500, 502, 503, 504):
         return error.provider_status
+    if error.reason == Reason.ERROR_REASON_PROVIDER_AUTHENTICATION and error.provider_status == 403:
+        return error.provider_status
     return error.meaning.http_status
 
 

@@ -98,7 +98,8 @@ def _message(given: _Message) -> Message:
             message.reasoning_content += block.thinking or ""
     for call in given.tool_calls or ():
         called = call.function or _Called()
-        message.tool_calls.append(ToolCall("function", Function(called.arguments or "{}", called.name), id=call.id))
+        function = Function(called.arguments or "{}", called.name or "")
+        message.tool_calls.append(ToolCall("function", function, id=call.id or ""))
     if texts or not message.tool_calls:
         message.content = "".join(texts)
     citations = Citations()

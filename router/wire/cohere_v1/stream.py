@@ -90,6 +90,9 @@ class CohereV1Stream(TranslatedStream):
             self.chunks.say(event.text)
 
     def _call(self, event: _Event) -> None:
+        if not self.chunks.content_events:
+            # The plan, where it did not come in pieces before.
+            self._say(event)
         for call in event.tool_calls or ():
             self.has_content = True
             self.chunks.call(self._calls, call.made_id(self._id, self._calls), call.name)

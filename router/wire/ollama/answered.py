@@ -32,12 +32,7 @@ class Call(msgspec.Struct, gc=False):
     def arguments(self) -> str:
         """An object; from some models a text that holds one."""
         text = arguments_of(self.function.arguments)
-        if not text.startswith('"'):
-            return text
-        try:
-            return _text_decoder.decode(text) or "{}"
-        except msgspec.DecodeError:
-            return text
+        return (_text_decoder.decode(text) or "{}") if text.startswith('"') else text
 
 
 class _Message(msgspec.Struct, gc=False):

@@ -29,7 +29,7 @@ class FewPrices:
             "gpt-4o": "openai",
             "gpt-new": "openai",
             "claude": "anthropic",
-            "gemini": "google",
+            "nova": "of-the-table",
             "command": "cohere",
         }.get(model)
 
@@ -96,11 +96,11 @@ class TestTarget:
         assert deployment_of("model: anthropic/claude", environ=elsewhere).api_base == "http://base"
         command = deployment_of("model: cohere_chat/command", environ={"CO_API_KEY": "k"})
         assert (command.wire, command.api_base, command.api_key) == ("cohere", "https://api.cohere.com", "k")
+        assert deployment_of("model: cohere/v1/command").wire == "cohere-v1"
         local = deployment_of("model: ollama/qwen3", environ={"OLLAMA_API_BASE": "http://gpu:11434"})
         assert (local.wire, local.api_base, local.api_key) == ("ollama", "http://gpu:11434", "")
         assert deployment_of("model: ollama_chat/qwen3").api_base == "http://localhost:11434"
-        spoken = {provider.wire for provider in PROVIDERS.values()}
-        spoken |= {wire for provider in PROVIDERS.values() for wire in provider.wires.values()}
+        spoken = {wire for provider in PROVIDERS.values() for wire in (provider.wire, *provider.wires.values())}
         assert spoken <= WIRES.keys()
 
     def test_a_name_that_no_provider_has_is_an_error_with_near_ones(self) -> None:
@@ -112,13 +112,13 @@ class TestTarget:
     def test_a_model_of_nobody_is_an_error_that_names_the_providers(self) -> None:
         message = error_of("model: my-model")
         assert "'my-model' does not say whose model it is; write PROVIDER/my-model" in message
-        assert "openai, custom_openai, openai_like, hosted_vllm" in message
+        assert "docs/reference/providers.md lists the providers" in message
 
     @pytest.mark.parametrize(
         ("params", "info", "name", "reason"),
         [
-            ("model: gemini/gemini-pro", "{}", "g", "the provider gemini is not served yet"),
-            ("model: gemini", "{}", "g", "the provider google is not served yet"),
+            ("model: predibase/llama", "{}", "g", "the provider predibase is not served yet"),
+            ("model: nova", "{}", "g", "the provider of-the-table is not served yet"),
             ("model: openai/text-embedding-3-small", "{mode: embedding}", "g", "the mode embedding is not served yet"),
             ("model: openai/*", "{}", "openai/*", "wildcards are not served yet"),
         ],
@@ -337,9 +337,9 @@ def test_groups_keep_the_files_order() -> None:
 
 
 def test_one_entry_that_cannot_be_served_yet_does_not_stop_the_others() -> None:
-    gemini = "- {model_name: gemini, litellm_params: {model: gemini/gemini-pro}}"
+    left_out = "- {model_name: left-out, litellm_params: {model: predibase/llama}}"
     both = "- {model_name: both, litellm_params: {model: %s}}"
-    catalog = catalog_of("\n".join(["model_list:", gemini, both % "gemini/gemini-pro", both % "openai/gpt-4o"]))
+    catalog = catalog_of("\n".join(["model_list:", left_out, both % "predibase/llama", both % "openai/gpt-4o"]))
     assert {name: len(group) for name, group in catalog.groups.items()} == {"both": 1}
     assert len(catalog.left_out) == 2
 

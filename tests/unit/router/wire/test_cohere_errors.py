@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.catalog import Deployment
+from router.wire.cohere import CohereWire
 from router.wire.cohere.errors import decode_error, decode_stream_error, unfinished
+from router.wire.cohere_v1 import CohereV1Wire
 from services.errors import GatewayError, Reason
 
 
@@ -51,9 +53,10 @@ def said(message: str = "Said so.") -> bytes:
     ],
 )
 def test_a_failure_means_what_cohere_documents(cohere: Deployment, status: int, message: str, reason: Reason) -> None:
-    error = decode_error(status, {}, said(message), cohere)
-    assert (error.reason, error.provider_status, error.message) == (reason, status, message)
-    assert error.provider == "cohere"
+    for wire in (CohereWire(lambda: 7.0), CohereV1Wire(lambda: 7.0)):
+        error = wire.decode_error(status, {}, said(message), cohere)
+        assert (error.reason, error.provider_status, error.message) == (reason, status, message)
+        assert error.provider == "cohere"
 
 
 def test_a_rate_limit_says_when_to_come_back(cohere: Deployment) -> None:

@@ -61,6 +61,12 @@ def test_an_answer_without_words_or_calls_is_empty(cohere: Deployment) -> None:
     assert message_in(answer_of(cohere)) == {"role": "assistant", "content": ""}
 
 
+def test_a_call_with_nothing_beside_it_has_no_content(cohere: Deployment) -> None:
+    message = message_in(answer_of(cohere, "TOOL_CALL", message={"tool_calls": [{"id": "a"}]}))
+    assert message["content"] is None
+    assert message["tool_calls"] == [{"type": "function", "function": {"arguments": "{}", "name": ""}, "id": "a"}]
+
+
 def test_the_plan_comes_before_the_text_and_moves_what_is_cited(cohere: Deployment) -> None:
     citation = {"start": 1, "end": 2, "sources": [{"id": "https://example.com"}]}
     blocks = [{"type": "hologram"}, {"type": "text", "text": "abc"}]
@@ -180,6 +186,18 @@ MESSAGE = st.fixed_dictionaries(
     optional={
         "content": st.none() | st.lists(BLOCK, max_size=4),
         "tool_plan": st.none() | st.text(max_size=5),
+        "tool_calls": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "id": st.none() | st.text(max_size=3),
+                    "function": st.fixed_dictionaries(
+                        {}, optional=dict.fromkeys(("name", "arguments"), st.none() | st.text(max_size=3))
+                    ),
+                },
+            ),
+            max_size=2,
+        ),
         "citations": st.lists(CITATION | JSON, max_size=2),
     },
 )
