@@ -12,6 +12,8 @@ they were lost, a new one is begun and they are filled again (`rebuild.py`). All
     tombs     zset    dispatch id by when the tombstone of its expired hold may go, in ms
     reported  set     routers that have said what they have open, while rebuilding
 
+`inspection.py` adds `corrected` to the state, and a lease beside all this.
+
 The instance must not evict keys (`maxmemory-policy noeviction`).
 """
 
@@ -92,11 +94,11 @@ class Counters:
     def __init__(self, server: RedisServer, lease_seconds: float) -> None:
         self._server = server
         self._lease_ms = int(lease_seconds * 1000)
-        self._admission = _script("admission")
-        self._announce = _script("announce")
-        self._begin = _script("begin")
-        self._reinstate = _script("reinstate")
-        self._finish = _script("finish")
+        self._admission = script("admission")
+        self._announce = script("announce")
+        self._begin = script("begin")
+        self._reinstate = script("reinstate")
+        self._finish = script("finish")
         self._epoch = ""
         # Set when a decision finds the counters not ready; whoever rebuilds them waits for it.
         self.not_ready = asyncio.Event()
@@ -155,8 +157,8 @@ class Counters:
 
     async def open_holds(self) -> list[OpenHold]:
         """Every hold that was put back."""
-        amounts = _pairs(await self._command("HGETALL", KEYS[3]))
-        scopes = _pairs(await self._command("HGETALL", KEYS[4]))
+        amounts = pairs(await self._command("HGETALL", KEYS[3]))
+        scopes = pairs(await self._command("HGETALL", KEYS[4]))
         return [
             OpenHold(dispatch_id, int(amount), tuple(scopes[dispatch_id].decode().split("\n")))
             for dispatch_id, amount in amounts.items()
@@ -230,10 +232,11 @@ def _state(answer: Sequence[Any]) -> State:
     return State(epoch.decode(), phase == b"ready", int(version))
 
 
-def _pairs(flat: Any) -> Mapping[bytes, bytes]:
+def pairs(flat: Any) -> Mapping[bytes, bytes]:
     """HGETALL's answer, whichever protocol the connection speaks."""
     return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _script(name: str) -> Script:
+def script(name: str) -> Script:
+    """One of `lua/`."""
     return Script(importlib.resources.files("keystore").joinpath("lua", f"{name}.lua").read_text())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keystore.policy.drift import Look
 from keystore.policy.operations import (
     Admit,
     Balance,
@@ -50,6 +51,19 @@ class Oracle:
         self._pause(now_ms)
         self._sweep(now_ms)
         return [self._one(operation, now_ms) for operation in operations]
+
+    def look(self, scope: str) -> Look:
+        """What `lua/look.lua` tells of a scope that is known."""
+        unsettled = {
+            dispatch_id: self._amounts.get(dispatch_id)
+            for dispatch_id, scopes in self._scopes.items()
+            if scope in scopes
+        }
+        return Look(self._spent[scope], unsettled)
+
+    def correct(self, scope: str, amount_nano_usd: int) -> None:
+        """`lua/correct.lua`, where it does something."""
+        self._spent[scope] += amount_nano_usd
 
     def _one(self, operation: Operation, now_ms: int) -> Result:
         match operation:
