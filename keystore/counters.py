@@ -29,6 +29,7 @@ from keystore.policy.operations import (
     Admit,
     Balance,
     Exceeded,
+    Extend,
     Held,
     Operation,
     Read,
@@ -194,9 +195,10 @@ class Counters:
 def encode(operation: Operation) -> list[Argument]:
     """An operation as the script reads it."""
     match operation:
-        case Admit(dispatch_id, full, smallest, budgets):
+        case Admit(dispatch_id, full, smallest, budgets) | Extend(dispatch_id, full, smallest, budgets):
             rows = [word for budget in budgets for word in (budget.scope, budget.cap_nano_usd)]
-            return ["admit", dispatch_id, full, smallest, len(budgets), *rows]
+            word = "admit" if isinstance(operation, Admit) else "extend"
+            return [word, dispatch_id, full, smallest, len(budgets), *rows]
         case Settle(dispatch_id, cost):
             return ["settle", dispatch_id, cost]
         case Renew(dispatch_id):
@@ -210,9 +212,11 @@ def encode(operation: Operation) -> list[Argument]:
 def decode(operation: Operation, answer: Sequence[Any]) -> Result:
     """What the script answered to an operation."""
     match operation, answer:
-        case Admit(), [b"held", amount]:
+        case ((Admit() | Extend()), [b"held", amount]):
             return Held(int(amount))
-        case Admit(_, _, _, budgets), [b"exceeded", row, spent, held]:
+        case Extend(), [b"gone"]:
+            return False
+        case ((Admit(_, _, _, budgets) | Extend(_, _, _, budgets)), [b"exceeded", row, spent, held]):
             return Exceeded(budgets[row - 1], int(spent), int(held))
         case Admit(_, _, _, budgets), [b"unknown", row]:
             return Unknown(budgets[row - 1].scope)

@@ -11,6 +11,7 @@ from typing import NoReturn
 from keystore.admission import Admission
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
+from keystore.extensions import Extensions
 from keystore.inspection import Inspection
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
@@ -72,6 +73,7 @@ def build(runtime: Runtime) -> Role:
         metrics=metrics,
         log=log,
     )
+    extensions = Extensions(keys, counters, gateway_cap_nano_usd, log)
     service = KeysService(
         store=store,
         keys=keys,
@@ -82,8 +84,8 @@ def build(runtime: Runtime) -> Role:
         now_ms=_now_ms,
         log=log,
     )
-    handlers = {**service.handlers, **AdmissionService(admission, peers, counters, rebuild).handlers}
-    return KeystoreRole(store, server, keys, admission, rebuild, reconciler, handlers)
+    handlers = {**service.handlers, **AdmissionService(admission, extensions, peers, counters, rebuild).handlers}
+    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, handlers)
 
 
 class KeystoreRole:
@@ -95,6 +97,7 @@ class KeystoreRole:
         server: RedisServer,
         keys: Keys,
         admission: Admission,
+        extensions: Extensions,
         rebuild: Rebuild,
         reconciler: Reconciler,
         handlers: Handlers,
@@ -103,6 +106,7 @@ class KeystoreRole:
         self._server = server
         self._keys = keys
         self._admission = admission
+        self._extensions = extensions
         self._rebuild = rebuild
         self._reconciler = reconciler
         self._handlers = handlers
@@ -124,6 +128,7 @@ class KeystoreRole:
             self._rebuild.run(),
             self._rebuild.see_routers(),
             self._admission.run(),
+            self._extensions.run(),
             self._reconciler.run(),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]

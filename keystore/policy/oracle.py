@@ -14,6 +14,7 @@ from keystore.policy.operations import (
     Balance,
     Budget,
     Exceeded,
+    Extend,
     Held,
     Operation,
     Read,
@@ -69,6 +70,8 @@ class Oracle:
         match operation:
             case Admit():
                 return self._admit(operation, now_ms)
+            case Extend():
+                return self._extend(operation)
             case Settle():
                 return self._settle(operation)
             case Renew(dispatch_id):
@@ -102,6 +105,25 @@ class Oracle:
         for budget in asked.budgets:
             self._held[budget.scope] += granted
         return Held(granted)
+
+    def _extend(self, asked: Extend) -> Result:
+        amount = self._amounts.get(asked.dispatch_id)
+        if amount is None:
+            return False
+        if amount >= asked.wanted_nano_usd:
+            return Held(amount)
+        budgets = {budget.scope: budget for budget in asked.budgets}
+        more = asked.wanted_nano_usd - amount
+        for scope in self._scopes[asked.dispatch_id]:
+            if scope in budgets:
+                left = self._left(budgets[scope])
+                if left < max(1, asked.smallest_nano_usd - amount):
+                    return Exceeded(budgets[scope], self._spent[scope], self._held[scope])
+                more = min(more, left)
+        self._amounts[asked.dispatch_id] = amount + more
+        for scope in self._scopes[asked.dispatch_id]:
+            self._held[scope] += more
+        return Held(amount + more)
 
     def _settle(self, asked: Settle) -> Settled:
         if asked.dispatch_id not in self._scopes:

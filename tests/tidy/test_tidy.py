@@ -31,6 +31,7 @@ RIMS: Mapping[str, str] = {
     "keystore/admission.py::_decide": "the rim of what is asked of the counters; the round's calls are answered",
     "keystore/admission.py::_seed_scope": "a task of its own; those who wait for it are refused",
     "keystore/admission.py::_look_up": "a task of its own; the one who waits for it is refused",
+    "keystore/extensions.py::_decide": "a round of extensions; those who wait are answered",
     "keystore/keys.py::run": "a task that must live as long as its process",
     "keystore/rebuild.py::see_routers": "a task that must live as long as its process",
     "keystore/rebuild.py::look": "one look at the counters; whatever it was, there will be another",
