@@ -18,8 +18,8 @@ from structlog.typing import FilteringBoundLogger
 from keystore.counters import MAX_OPERATIONS, Counters
 from keystore.keys import Keys
 from keystore.peers import Peer, Reply
-from keystore.policy.access import budget_refusal, key_scope
-from keystore.policy.operations import Budget, Exceeded, Extend, Held, Result
+from keystore.policy.access import budget_refusal
+from keystore.policy.operations import Exceeded, Extend, Held, Result
 from keystore.question import DISPATCH_ID_BYTES, budgets_of
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.money import MAX_BUDGET_NANO_USD
@@ -90,10 +90,8 @@ class Extensions:
 
     def _operation(self, extend: keystore_pb2.Extend) -> Extend:
         key = self._keys.by_id(extend.key_id) if extend.key_id else None
+        # Of a deleted key there is no budget: its hold does not grow any more.
         budgets = budgets_of(key, self._gateway_cap_nano_usd)
-        if extend.key_id and key is None:
-            # Deleted: with it no more may be spent than is held.
-            budgets += (Budget(key_scope(extend.key_id), 0),)
         # No budget has more than this, and the script's numbers are exact up to it.
         wanted, smallest = (min(each, _MOST) for each in (extend.wanted_nano_usd, extend.smallest_nano_usd))
         return Extend(extend.dispatch_id, wanted, smallest, budgets)

@@ -116,14 +116,15 @@ function operations.extend()
     end
     local names, more = redis.call('HGET', scopes, id), wanted - amount
     for scope in each_scope(names) do
-        if caps[scope] then
-            local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
-            local left = caps[scope] - gone - kept
-            if left < math.max(1, smallest - amount) then
-                return { 'exceeded', rows[scope], gone, kept }
-            end
-            more = math.min(more, left)
+        if not caps[scope] then
+            return { 'gone' }
         end
+        local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
+        local left = caps[scope] - gone - kept
+        if left < math.max(1, smallest - amount) then
+            return { 'exceeded', rows[scope], gone, kept }
+        end
+        more = math.min(more, left)
     end
     redis.call('HSET', amounts, id, amount + more)
     for scope in each_scope(names) do

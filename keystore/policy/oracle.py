@@ -115,11 +115,12 @@ class Oracle:
         budgets = {budget.scope: budget for budget in asked.budgets}
         more = asked.wanted_nano_usd - amount
         for scope in self._scopes[asked.dispatch_id]:
-            if scope in budgets:
-                left = self._left(budgets[scope])
-                if left < max(1, asked.smallest_nano_usd - amount):
-                    return Exceeded(budgets[scope], self._spent[scope], self._held[scope])
-                more = min(more, left)
+            if scope not in budgets:
+                return False
+            left = self._left(budgets[scope])
+            if left < max(1, asked.smallest_nano_usd - amount):
+                return Exceeded(budgets[scope], self._spent[scope], self._held[scope])
+            more = min(more, left)
         self._amounts[asked.dispatch_id] = amount + more
         for scope in self._scopes[asked.dispatch_id]:
             self._held[scope] += more

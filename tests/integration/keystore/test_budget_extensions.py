@@ -146,9 +146,13 @@ async def test_frames_that_make_no_sense_are_refused_and_harm_nobody(keystore: A
     router = await keystore.router("r1")
     secret, key = await keystore.create_key(10 * SLICE)
     dispatch_id, _ = await _stream(await keystore.edge(), secret)
-    for members in ((b"short", key.key_id, 1, 1), (dispatch_id, key.key_id, -1, 1), (dispatch_id, "no such key", 1, 1)):
+    for members in (
+        (b"short", key.key_id, 2 * SLICE, 1),
+        (dispatch_id, key.key_id, -1, 1),
+        (dispatch_id, "no such key", 2 * SLICE, 1),
+        (dispatch_id, "", 2 * SLICE, 1),
+        (dispatch_id, key.key_id, 2**62, 2**62),
+    ):
         with pytest.raises(GatewayError):
             await router.extend(*members)
-    with pytest.raises(GatewayError):
-        await router.extend(dispatch_id, key.key_id, 2**62, 2**62)
     assert await _balance(keystore, secret) == (0, SLICE)

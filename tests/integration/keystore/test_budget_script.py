@@ -209,6 +209,14 @@ def test_a_hold_grows_to_what_all_its_budgets_have_left_or_not_at_all(server: Se
     assert server.balances(START_MS) == {"gateway": Balance(65, 0), "key:a": Balance(65, 0)}
 
 
+def test_a_hold_does_not_grow_where_no_cap_is_known(server: Server) -> None:
+    server.clear()
+    budgets = (Budget("gateway", 1_000), Budget("key:a", 1_000))
+    server.decide([Seed("gateway", 0), Seed("key:a", 0), Admit(IDS[0], 50, 1, budgets)], START_MS)
+    assert server.decide([Extend(IDS[0], 100, 60, budgets[:1])], START_MS) == [False]
+    assert server.balances(START_MS) == {"gateway": Balance(0, 50), "key:a": Balance(0, 50)}
+
+
 def test_an_expired_hold_does_not_grow(server: Server) -> None:
     dispatch_id, now_ms = _expired(server)
     assert server.decide([Extend(dispatch_id, 20, 11, (Budget("gateway", 100),))], now_ms) == [False]
