@@ -34,7 +34,7 @@ class Admit(msgspec.Struct, frozen=True, gc=False):
 class Extend(msgspec.Struct, frozen=True, gc=False):
     """Raise the dispatch's hold to `wanted`, or as far as every budget allows, on every scope on which it is held.
 
-    Less than `smallest` in all is refused, and then nothing changes; nor does it when as much is held already. Nor where
+    Less than `smallest` in all is refused, and then nothing changes; nor does it when as much is held already, or where
     it is held on a scope that no budget here is about: nobody knows what may be spent there.
     """
 
@@ -108,6 +108,6 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
     held_nano_usd: int
 
 
-# Of Admit, and of Extend (False: there is no such hold, under these budgets); of Settle; of Renew and Seed, whether they changed
-# anything; of Read.
+# Of Admit, and of Extend (False: there is no such hold under these budgets); of Settle; of Renew and Seed, whether they
+# changed anything; of Read.
 Result = Held | Exceeded | Unknown | Settled | bool | Balance

@@ -28,7 +28,7 @@ from router.wire.base import HttpRequest
 from router.wire.openai import OpenAIWire
 from services.errors import GatewayError, Reason
 from services.money import Rates
-from tests.engine_bench import Log, Recorder
+from tests.engine_bench import Budget, Log, Recorder
 
 NUM_RETRIES = 1
 RATES = Rates(input=1_000_000_000, output=2_000_000_000)  # 1,000 and 2,000 nano-USD a token
@@ -108,6 +108,7 @@ class Bench:
         self.providers = Providers()
         self.log = Log(self.events)
         self.now = 0.0
+        self.budget = Budget()
         self.deployments = [deployment("a"), deployment("b")]
         metrics = CallMetrics(CollectorRegistry())
         self.engine = Engine(
@@ -123,6 +124,7 @@ class Bench:
                 randomness=random.Random(1),
                 clock=lambda: self.now,
             ),
+            extend=self.budget.extend,
             clock=lambda: self.now,
         )
 
