@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from keystore.counters import MAX_OPERATIONS, Counters
 from keystore.keys import Keys
+from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peer, Reply
 from keystore.policy.access import budget_refusal
 from keystore.policy.operations import Exceeded, Extend, Held, Result
@@ -41,11 +42,17 @@ class Extensions:
     """Of one keystore; `run` answers what `extend` was given, until it is cancelled."""
 
     def __init__(
-        self, keys: Keys, counters: Counters, gateway_cap_nano_usd: int | None, log: FilteringBoundLogger
+        self,
+        keys: Keys,
+        counters: Counters,
+        gateway_cap_nano_usd: int | None,
+        metrics: KeystoreMetrics,
+        log: FilteringBoundLogger,
     ) -> None:
         self._keys = keys
         self._counters = counters
         self._gateway_cap_nano_usd = gateway_cap_nano_usd
+        self._metrics = metrics
         self._log = log
         self._asked: deque[_Asked] = deque()
         self._work = asyncio.Event()
@@ -100,12 +107,16 @@ class Extensions:
         match result:
             case Held(nano_usd):
                 extended = keystore_pb2.Extended(held_nano_usd=nano_usd)
+                self._metrics.extensions["granted"].inc()
                 asked.peer.send(Reply(sequence=asked.sequence, extended=extended))
             case Exceeded():
+                self._metrics.extensions["refused"].inc()
                 _refuse(asked, budget_refusal(result, self._keys.by_id(asked.extend.key_id)))
             case None:
+                self._metrics.extensions["unavailable"].inc()
                 _refuse(asked, unavailable("Budgets cannot be checked now; try again."))
             case _:
+                self._metrics.extensions["refused"].inc()
                 _refuse(asked, _GONE)
 
 

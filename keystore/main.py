@@ -73,7 +73,7 @@ def build(runtime: Runtime) -> Role:
         metrics=metrics,
         log=log,
     )
-    extensions = Extensions(keys, counters, gateway_cap_nano_usd, log)
+    extensions = Extensions(keys, counters, gateway_cap_nano_usd, metrics, log)
     service = KeysService(
         store=store,
         keys=keys,

@@ -57,8 +57,10 @@ def paid_output_tokens(request: router_pb2.Open, deployment: Deployment, left_na
     wanted = (hold.output_tokens_limit or hold.output_tokens_bound) * max(1, hold.choices)
     if rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=wanted) <= left_nano_usd:
         return None
-    before_output = rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=0)
-    return min(wanted, max(0, left_nano_usd - before_output) * MTOK // rates.output) if rates.output else 0
+    # In nano-USD times MTOK, so that nothing is rounded but the tokens.
+    input_part = request.input_tokens_bound * max(rates.input, rates.cache_read, rates.cache_write)
+    left = (left_nano_usd - rates.request) * MTOK - input_part
+    return min(wanted, max(0, left) // rates.output) if rates.output else 0
 
 
 def next_slice(

@@ -52,6 +52,8 @@ async def test_a_stream_holds_its_first_slice_and_grows_to_what_the_budget_has(k
         await router.extend(dispatch_id, key.key_id, 4 * SLICE, 1)
     assert gone.value.reason == Reason.ERROR_REASON_BUDGET_EXCEEDED
     assert await _balance(keystore, secret) == (11, 0)
+    assert keystore.metric("tollhouse_extensions_total", outcome="granted") == 3
+    assert keystore.metric("tollhouse_extensions_total", outcome="refused") == 2
 
 
 async def test_less_than_a_slice_buys_a_limit_and_does_not_grow(keystore: Any) -> None:
