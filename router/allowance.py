@@ -47,8 +47,8 @@ def output_limit(
     limit = hold.output_tokens_limit if affordable is None else affordable // max(1, hold.choices)
     if affordable is not None and limit < min(wanted, LEAST_OUTPUT_TOKENS):
         raise GatewayError(_BUDGET_EXCEEDED, "Budget has been exceeded! What is held does not pay for this call.")
-    # Beyond its own maximum a provider does not go, and would refuse to.
-    return 0 if 0 < deployment.max_output_tokens <= limit else limit
+    # A provider may refuse a limit beyond its own.
+    return min(limit, deployment.max_output_tokens or limit)
 
 
 def paid_output_tokens(request: router_pb2.Open, deployment: Deployment, left_nano_usd: int) -> int | None:

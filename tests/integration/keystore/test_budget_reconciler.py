@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 import structlog
-from gateway.v1 import keystore_pb2
+from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from prometheus_client import CollectorRegistry
 
+import ledger as ledger_package
 from keystore.counters import KEYS, Counters
 from keystore.inspection import LEAD, Inspection
 from keystore.metrics import KeystoreMetrics
 from keystore.reconciler import Reconciler
 from keystore.spending import Spending
+from ledger.filters import excluded_of
+from ledger.partitions import DAY_SECONDS
+from ledger.store import Store
 from services.errors import GatewayError
 from services.inprocess import InProcessChannel
 from services.methods import GET_KEY, SUM_SPEND
+from services.postgres import migrate
 from services.redis import RedisServer
 
 BOUND = 2_000_000
@@ -216,6 +226,80 @@ async def test_every_scope_has_its_turn(start_keystore: Any, ledger: Any, compar
     await comparer.round(2)
     assert {await _spent(keystore, secret) for secret, _ in keys} == {3}
     assert comparer.metric("tollhouse_budget_corrected_nano_usd_total") == 2 * 900
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """The ledger's own, on a real PostgreSQL."""
+    await migrate(database_url, "ledger", Path(ledger_package.__file__).parent / "migrations", structlog.get_logger())
+    opened = Store(database_url)
+    await opened.open()
+    await opened.ensure_partitions(int(time.time() // DAY_SECONDS))
+    yield opened
+    await opened.close()
+
+
+class RealLedger:
+    """`sum_spend` as the ledger offers it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def sum_spend(self, request: ledger_pb2.SumSpendRequest) -> ledger_pb2.SumSpendResponse:
+        spend = await self.store.sum_spend(request.key_id, None, excluded_of(request))
+        return ledger_pb2.SumSpendResponse(cost_nano_usd=spend.cost_nano_usd, entries=spend.entries)
+
+    async def record(self, dispatch_id: bytes, key_id: str, cost_nano_usd: int) -> None:
+        principal = common_pb2.Principal(key_id=key_id)
+        await self.store.write(
+            [ledger_pb2.Entry(dispatch_id=dispatch_id, principal=principal, cost_nano_usd=cost_nano_usd)]
+        )
+
+
+async def test_while_calls_come_and_go_nothing_is_added_and_what_is_lost_then_is(
+    start_keystore: Any, redis_url: str, store: Store
+) -> None:
+    """Two hundred calls, recorded and settled in either order, while the counters are compared without a pause."""
+    keystore, ledger = await start_keystore(max_budget="1000"), RealLedger(store)
+    comparer = Comparer(redis_url, ledger, "first")
+    await keystore.router("r1")
+    secret, key = await keystore.create_key(300 * BOUND)
+    edge, chance = await keystore.edge(), random.Random(7)
+
+    async def call(number: int) -> None:
+        await asyncio.sleep(chance.uniform(0, 1))
+        dispatch_id, cost = await _admitted(edge, secret), 1_000 + number
+        steps = [lambda: ledger.record(dispatch_id, key.key_id, cost), lambda: edge.settle(dispatch_id, cost)]
+        chance.shuffle(steps)
+        for step in steps:
+            await asyncio.sleep(chance.uniform(0, 0.1))
+            await step()
+
+    calls = asyncio.gather(*(call(number) for number in range(200)))
+    rounds = 0
+    while not calls.done():
+        await comparer.round()
+        rounds += 1
+    await calls
+    total = sum(1_000 + number for number in range(200))
+    assert rounds > 5
+    assert await _spent(keystore, secret) == total
+    assert comparer.metric("tollhouse_budget_corrected_nano_usd_total") == 0
+
+    lost = await _admitted(edge, secret)
+    with redis.from_url(redis_url) as server:  # as a failover loses it
+        held = int(server.hget(KEYS[3], lost))
+        for scope in server.hget(KEYS[4], lost).decode().split("\n"):
+            server.hincrby(KEYS[2], scope, -held)
+        server.hdel(KEYS[3], lost)
+        server.hdel(KEYS[4], lost)
+        server.zrem(KEYS[5], lost)
+    await ledger.record(lost, key.key_id, 77)
+    await edge.settle(lost, 77)
+    await comparer.round(3)
+    assert await _spent(keystore, secret) == total + 77
+    assert comparer.metric("tollhouse_budget_corrected_nano_usd_total") == 2 * 77
+    assert comparer.metric("tollhouse_budget_ahead_nano_usd") == 0
 
 
 async def _admitted(edge: Any, secret: str) -> bytes:

@@ -73,10 +73,11 @@ def test_what_is_held_by_now_counts_where_it_is_more_than_at_first() -> None:
     assert output_limit(request(10 + 80), PLAIN, 0, 10 + 120) == 60
 
 
-def test_a_limit_that_the_provider_has_by_itself_is_not_imposed() -> None:
+def test_no_limit_beyond_the_providers_own_is_imposed() -> None:
     """It may refuse a request for more than it can."""
     short = replace(PLAIN, max_output_tokens=30)
-    assert output_limit(request(10 + 80, limit=40), short, 0) == 0
+    assert output_limit(request(10 + 80, limit=40), short, 0) == 30
+    assert output_limit(request(10 + 200), short, 0) == 0
     assert output_limit(request(10 + 58, limit=29), short, 0) == 29
 
 
