@@ -1,9 +1,9 @@
 """A streamed answer whose hold grows with it.
 
 The keystore holds a first slice. Once four fifths of what is held are used, the next is asked for, twice as much, while
-the stream goes on; when all of it is used, the stream waits for the answer. What is refused ends the stream: the caller
-gets what is paid for. The provider has no limit from us meanwhile: what it writes until it notices that we have gone is
-not seen, and not counted (docs/limitations.md).
+the stream goes on. When all of it is used, the stream waits for the answer, and asks once more for what was refused.
+Refused then, it ends: the caller gets what is paid for. The provider has no limit from us meanwhile: what it writes
+until it notices that we have gone is not seen, and not counted (docs/limitations.md).
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class Growth:
         self._paid = self._paid_tokens()
         # How many were when events were last looked at.
         self._seen_paid = self._paid
+        # The last question, and what was paid for when it was asked.
         self._asking: asyncio.Task[None] | None = None
-        self._is_refused = False
+        self._asked_at: int | None = None
         if self._paid is not None and self._paid < min(hold.output_tokens_bound, LEAST_OUTPUT_TOKENS):
             raise GatewayError(
                 Reason.ERROR_REASON_BUDGET_EXCEEDED,
@@ -64,16 +65,17 @@ class Growth:
         if paid is None:
             return events
         fitting = self.meter.fit(events, paid)
-        if self.meter.tokens * 5 >= paid * 4:
+        if self.meter.tokens * 5 >= paid * 4 and self._asked_at != paid:
             self._ask()
         return fitting
 
     async def grows(self) -> bool:
         """Once it is known: whether more is paid for than when `fit` left events over."""
-        while self._paid == self._seen_paid and not self._is_refused:
-            task = self._ask()
-            await asyncio.wait({task})
-            task.result()
+        if self._asking is not None:
+            await self._answer(self._asking)
+        if self._paid == self._seen_paid:
+            # What was refused early may be there by now: other calls have ended.
+            await self._answer(self._ask())
         return self._paid != self._seen_paid
 
     def close(self) -> None:
@@ -82,9 +84,13 @@ class Growth:
             self._asking.cancel()
 
     def _ask(self) -> asyncio.Task[None]:
-        if self._asking is None or (self._asking.done() and not self._is_refused):
-            self._asking = asyncio.get_running_loop().create_task(self._ask_once())
+        self._asked_at = self._paid
+        self._asking = asyncio.get_running_loop().create_task(self._ask_once())
         return self._asking
+
+    async def _answer(self, asking: asyncio.Task[None]) -> None:
+        await asyncio.wait({asking})
+        asking.result()
 
     async def _ask_once(self) -> None:
         request = self._dispatch.request
@@ -92,12 +98,8 @@ class Growth:
         try:
             self._dispatch.held_nano_usd = await self._extend(request, wanted, smallest)
         except GatewayError:
-            self._is_refused = True
             return
-        paid = self._paid_tokens()
-        # An answer that brings nothing must not be asked for again and again.
-        self._is_refused = paid is not None and paid <= (self._paid or 0)
-        self._paid = paid
+        self._paid = self._paid_tokens()
 
     def _paid_tokens(self) -> int | None:
         left_nano_usd = self._dispatch.held_nano_usd - self._spent_nano_usd

@@ -112,13 +112,25 @@ def test_no_more_is_let_through_than_is_held_and_all_that_can_be_held_is(
 
 
 @pytest.mark.parametrize("away", [True, False])
-async def test_what_is_refused_is_not_asked_for_again(away: bool) -> None:
+async def test_what_is_refused_is_asked_for_once_more_when_all_is_used_up(away: bool) -> None:
     growth, dispatch, budget = scene(slice_tokens=100, bound=1_000, cap=INPUT_TOKENS + 2 * 100)
     budget.away = away
-    assert await pass_on(growth, events(500)) == (events(100), False)
-    assert await pass_on(growth, events(500)) == (b"", False)
+    for _ in range(90):
+        await pass_on(growth, events(1))
+        await asyncio.sleep(0)
     assert len(budget.asked) == 1
+    assert await pass_on(growth, events(500)) == (events(10), False)
+    assert len(budget.asked) == 2
     assert dispatch.held_nano_usd == INPUT_TOKENS + 2 * 100
+
+
+async def test_what_others_have_given_back_meanwhile_is_had() -> None:
+    growth, _, budget = scene(slice_tokens=100, bound=1_000, cap=INPUT_TOKENS + 2 * 100)
+    await pass_on(growth, events(90))
+    await asyncio.sleep(0.01)
+    assert len(budget.asked) == 1
+    budget.cap_nano_usd = INPUT_TOKENS + 2 * 150
+    assert await pass_on(growth, events(500)) == (events(60), False)
 
 
 async def test_what_pays_for_no_useful_answer_is_refused_at_once() -> None:
