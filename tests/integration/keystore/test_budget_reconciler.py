@@ -282,7 +282,7 @@ async def test_while_calls_come_and_go_nothing_is_added_and_what_is_lost_then_is
         rounds += 1
     await calls
     total = sum(1_000 + number for number in range(200))
-    assert rounds > 5
+    assert rounds >= 2
     assert await _spent(keystore, secret) == total
     assert comparer.metric("tollhouse_budget_corrected_nano_usd_total") == 0
 
