@@ -16,7 +16,7 @@ from gateway.v1 import common_pb2
 from router.providers.output_limits import output_limit
 from router.providers.output_shown import shows_all_output
 from router.providers.prices import Price, price_from, states_price
-from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, near_names
+from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, filled_in, near_names
 from services.config import Alias, Config, ConfigError, ModelEntry, Place
 from services.money import Rates
 
@@ -27,7 +27,8 @@ class Deployment:
 
     group: the model group it serves. provider: names the row of `providers/provider.py`. wire: names the provider's
     language, of `router.wire.WIRES`. provider_model: what the provider calls the model. api_base: without a trailing
-    slash. api_key: empty when the provider wants none.
+    slash. api_key: empty when the provider wants none; auth: where it goes, as `providers/provider.py` says. options:
+    what else the provider needs to know, by the names that its row gives them.
     rates settle a call, ceiling_rates size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown.
     shows_all_output: it generates nothing that a stream does not show.
     mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt; stream_timeout_seconds: of a
@@ -58,6 +59,9 @@ class Deployment:
     extra_body: Mapping[str, object] = field(default_factory=dict, repr=False)
     operation: common_pb2.Operation = common_pb2.OPERATION_CHAT_COMPLETIONS
     wire: str = "openai"
+    auth: str = "bearer"
+    # Credentials among them.
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
     weight: float | None = None
     rpm: int | None = None
     tpm: int | None = None
@@ -181,10 +185,14 @@ def _deployment(
     entry: ModelEntry, target: _Target, config: Config, environ: Mapping[str, str], prices: Callable[[], Prices]
 ) -> Deployment:
     params, info, provider = entry.params, entry.info, target.provider
-    from_environment = (environ[name] for name in provider.base_variables if environ.get(name))
-    api_base = params.api_base or next(from_environment, provider.api_base)
+    options = _options(entry, provider, environ)
+    api_base = params.api_base or _first_set(provider.api_base_variables, environ) or provider.api_base
     if not api_base and params.mock_response is None:
         raise _error(entry, "api_base", f"is missing: {provider.name} has no address of its own")
+    try:
+        api_base = filled_in(api_base, options)
+    except KeyError as missing:
+        raise _error(entry, missing.args[0], f"is missing: the address of {provider.name} needs it") from None
     try:
         listed = None if states_price(entry.costs) else _listed(entry, target, prices)
         price = price_from(entry.costs, listed)
@@ -197,7 +205,7 @@ def _deployment(
         provider=provider.name,
         provider_model=target.model,
         api_base=api_base.rstrip("/"),
-        api_key=params.api_key or environ.get(provider.key_variable, ""),
+        api_key=params.api_key or _first_set(provider.api_key_variables, environ),
         rates=price.rates if price else Rates(),
         ceiling_rates=price.ceiling_rates if price else Rates(),
         unpriced=price is None,
@@ -212,11 +220,27 @@ def _deployment(
         defaults=params.defaults,
         extra_headers=params.extra_headers,
         extra_body=params.extra_body,
-        wire=provider.wire,
+        wire=provider.wire_of(target.model),
+        auth=provider.auth,
+        options=options,
         weight=params.weight,
         rpm=params.rpm,
         tpm=params.tpm,
     )
+
+
+def _options(entry: ModelEntry, provider: Provider, environ: Mapping[str, str]) -> dict[str, str]:
+    """The provider's options as far as anybody says: the entry, the environment, or the row."""
+    options = {}
+    for name, option in provider.options.items():
+        value = entry.params.options.get(name) or _first_set(option.variables, environ) or option.default
+        if value:
+            options[name] = value
+    return options
+
+
+def _first_set(variables: Iterable[str], environ: Mapping[str, str]) -> str:
+    return next((environ[name] for name in variables if environ.get(name)), "")
 
 
 def _listed(entry: ModelEntry, target: _Target, prices: Callable[[], Prices]) -> Price | None:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from services.model_list import BODY_MEMBERS, Costs
+from services.model_list import BODY_MEMBERS, PROVIDER_OPTIONS, Costs
 
 # Sections, as paths in which a list is `[]`. Of what is inside any others nothing is known.
 TOP = ""
@@ -94,6 +94,7 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "drop_params": Key("true or false", "As `litellm_settings.drop_params`, for this deployment."),
         "extra_headers": Key("mapping", "Headers sent to the provider."),
         "extra_body": Key("mapping", "Members of the body sent to the provider; they win over the caller's."),
+        **{name: Key("text", what) for name, what in PROVIDER_OPTIONS.items()},
         **_COSTS,
         **dict.fromkeys(BODY_MEMBERS, Key("JSON", "A member of the body, for callers who do not give it.")),
     },
@@ -138,15 +139,15 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
         """,
         ENTRY: "order rpm tags tpm weight",
         PARAMS: """
-            additional_drop_params allowed_openai_params api_version auto_router_config auto_router_config_path
+            additional_drop_params allowed_openai_params auto_router_config auto_router_config_path
             auto_router_default_model auto_router_embedding_model bos_token budget_duration
             cache_control_injection_points
-            client_id client_secret configurable_clientside_auth_params cooldown_time default_api_key_rpm_limit
+            configurable_clientside_auth_params cooldown_time default_api_key_rpm_limit
             default_api_key_tpm_limit dimensions encoding_format eos_token fallbacks final_prompt_value guardrails
             hf_model_name input_type itpm litellm_credential_name litellm_trace_id max_budget max_parallel_requests
-            max_retries merge_reasoning_content_in_choices metadata model_info n num_retries order organization otpm
+            max_retries merge_reasoning_content_in_choices metadata model_info n num_retries order otpm
             prompt_id prompt_variables region_name request_timeout roles ssl_verify stream_timeout_by_service_tier
-            tag_regex tags tenant_id thinking tiered_pricing timeout_by_service_tier top_k use_in_pass_through
+            tag_regex tags thinking tiered_pricing timeout_by_service_tier top_k use_in_pass_through
             use_litellm_proxy voice
         """,
         INFO: """

@@ -22,7 +22,44 @@ _MAX_COUNT = 1_000_000_000_000
 # catches prices that were meant for a million tokens.
 _MAX_COST = 1_000
 
-_CREDENTIALS = ("api_key", "extra_headers")
+# What some providers need to know beside an address and a key, by LiteLLM's names for it.
+PROVIDER_OPTIONS: Mapping[str, str] = {
+    "api_version": "The version of the provider's API, where its address or its headers need one.",
+    "organization": "The organization that is charged.",
+    "aws_region_name": "The AWS region.",
+    "aws_bedrock_runtime_endpoint": "Another address of Bedrock's runtime.",
+    "aws_access_key_id": "An AWS key, with `aws_secret_access_key`.",
+    "aws_secret_access_key": "Its secret.",
+    "aws_session_token": "Its token, when it is a temporary one.",
+    "aws_profile_name": "A profile of the AWS configuration files.",
+    "aws_role_name": "A role to assume, by its ARN.",
+    "aws_session_name": "What the session of that role is called.",
+    "aws_external_id": "The external id that the role demands.",
+    "aws_web_identity_token": "A web identity token, or the file that holds it, to assume the role with.",
+    "aws_sts_endpoint": "Another address of AWS's token service.",
+    "vertex_project": "The Google Cloud project.",
+    "vertex_location": "The Google Cloud region, or `global`.",
+    "vertex_credentials": "A service account's key: the JSON itself, or its file.",
+    "azure_ad_token": "An Entra token.",
+    "tenant_id": "The Entra tenant, to fetch tokens with `client_id` and `client_secret`.",
+    "client_id": "The Entra application.",
+    "client_secret": "Its secret.",
+    "azure_scope": "What the Entra token is for.",
+}  # fmt: skip
+
+_CREDENTIALS = frozenset(
+    (
+        "api_key",
+        "extra_headers",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_web_identity_token",
+        "azure_ad_token",
+        "client_secret",
+        "vertex_credentials",
+    )
+)
 
 # Members of a Chat Completions body that a deployment may set for callers who do not. `n` is not among them: it
 # multiplies what a call may cost, and a call's hold is sized before a deployment is chosen.
@@ -71,8 +108,8 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class LitellmParams:
-    """How a deployment is called. `defaults`: members of the body for callers that do not give them, as plain JSON
-    values; `timeout` and `stream_timeout` are in seconds."""
+    """How a deployment is called. `options`: those of PROVIDER_OPTIONS that are given. `defaults`: members of the body
+    for callers that do not give them, as plain JSON values; `timeout` and `stream_timeout` are in seconds."""
 
     model: str
     api_base: str | None = None
@@ -89,6 +126,7 @@ class LitellmParams:
     # Both may carry credentials.
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     extra_body: Mapping[str, object] = field(default_factory=dict, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
     defaults: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -174,6 +212,7 @@ def _params(section: Section) -> LitellmParams:
         tpm=_count(section, "tpm"),
         extra_headers=section.texts("extra_headers"),
         extra_body=section.json_mapping("extra_body"),
+        options={name: text for name in PROVIDER_OPTIONS if (text := section.secret(name)) is not None},
         defaults={name: value for name in BODY_MEMBERS if (value := section.json(name)) is not None},
     )
 

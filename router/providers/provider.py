@@ -3,50 +3,68 @@
 from __future__ import annotations
 
 import difflib
+import re
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from importlib.resources import files
 from types import MappingProxyType
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A host, and how it is reached.
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
-    api_base: where it is; empty: every deployment must say. key_variable, base_variables: environment variables that
-    stand in for `api_key` and `api_base`; of several the first that is set. priced_as: its name in the bundled price
-    table; empty: a server of one's own, which has no list price. wire: the language it speaks, of `router.wire.WIRES`.
+
+class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something else that a provider needs to know: a region, an account, a project.
+
+    It is a member of `litellm_params` (`services.model_list.PROVIDER_OPTIONS`), or comes from the environment only.
+    variables: environment variables that stand in for it, the first that is set; default: when nobody says.
+    """
+
+    variables: tuple[str, ...] = ()
+    default: str = ""
+
+
+class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A host, and how it is reached: a row of providers.toml, under its name.
+
+    wire: the language it speaks, of `router.wire.WIRES`; wires: that of models whose names begin like this. api_base:
+    where it is, with options in braces (`https://{region}.example.com`); empty: every deployment must say.
+    api_base_variables, api_key_variables: environment variables that stand in for `api_base` and `api_key`; of several
+    the first that is set. auth: where the key goes: `bearer`, `header:NAME` or `query:NAME`; or the name of a signer
+    (`router.credentials`). options: by their names in `litellm_params`. priced_as: its name in the bundled price table;
+    empty: a server of one's own, which has no list price.
     """
 
     name: str
-    key_variable: str
-    base_variables: tuple[str, ...]
-    api_base: str = ""
-    priced_as: str = ""
     wire: str = "openai"
+    wires: Mapping[str, str] = {}
+    api_base: str = ""
+    api_base_variables: tuple[str, ...] = ()
+    api_key_variables: tuple[str, ...] = ()
+    auth: str = "bearer"
+    options: Mapping[str, Option] = {}
+    priced_as: str = ""
+
+    def wire_of(self, model: str) -> str:
+        """The language in which it is asked for a model: of the beginnings that fit, the longest decides."""
+        fitting = [beginning for beginning in self.wires if model.startswith(beginning)]
+        return self.wires[max(fitting, key=len)] if fitting else self.wire
 
 
-_OPENAI_BASES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
-_ANTHROPIC_BASES = ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL")
+def load_providers() -> Mapping[str, Provider]:
+    """The rows that the project ships. msgspec.ValidationError for a row that cannot be meant."""
+    rows = tomllib.loads((files(__package__) / "providers.toml").read_text())
+    return MappingProxyType({name: msgspec.convert({"name": name, **row}, Provider) for name, row in rows.items()})
 
-PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {
-        provider.name: provider
-        for provider in (
-            Provider("openai", "OPENAI_API_KEY", _OPENAI_BASES, "https://api.openai.com/v1", "openai"),
-            Provider("custom_openai", "OPENAI_API_KEY", _OPENAI_BASES),
-            Provider("openai_like", "OPENAI_LIKE_API_KEY", ("OPENAI_LIKE_API_BASE",)),
-            Provider("hosted_vllm", "HOSTED_VLLM_API_KEY", ("HOSTED_VLLM_API_BASE",)),
-            Provider(
-                "anthropic",
-                "ANTHROPIC_API_KEY",
-                _ANTHROPIC_BASES,
-                "https://api.anthropic.com",
-                "anthropic",
-                wire="anthropic",
-            ),
-        )
-    }
-)
+
+PROVIDERS: Mapping[str, Provider] = load_providers()
+
+
+def filled_in(api_base: str, options: Mapping[str, str]) -> str:
+    """An address with its options in place. KeyError names one that is not given."""
+    return _PLACEHOLDER.sub(lambda found: options[found[1]], api_base)
+
 
 # Names that a file written for LiteLLM may use. A deployment of theirs is left out with a warning, so that the rest of
 # the file works; any other name is a mistake.

@@ -89,6 +89,24 @@ class StreamDecoder(Protocol):
         """The end, or as far as it got: also called when the caller goes away."""
 
 
+class BrokenStream(Exception):
+    """The bytes are no stream of this kind. what: completes "Invalid response: ..."."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class Cutter(Protocol):
+    """Cuts bytes into whole events, whatever the network made of them. Both raise BrokenStream."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Events that are whole now."""
+
+    def rest(self) -> bytes:
+        """What remains when the bytes end; empty when nothing does."""
+
+
 class Wire(Protocol):
     """One provider language, for callers who speak Chat Completions."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from router.wire.base import BrokenStream
+
 # A picture in one event is the largest thing that providers send (a few MiB in base64); beyond this the provider is
 # broken, and the buffer must end somewhere.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -15,8 +17,11 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-class EventTooLarge(Exception):
+class EventTooLarge(BrokenStream):
     """An event has no end within MAX_EVENT_BYTES."""
+
+    def __init__(self) -> None:
+        super().__init__("an event of its stream has no end")
 
 
 class Splitter:

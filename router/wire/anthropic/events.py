@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from router.wire.anthropic.chat import StopDetails, Usage
+from router.wire.anthropic.answered import StopDetails, Usage
 from router.wire.sse import fields_of
 
 

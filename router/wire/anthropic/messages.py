@@ -10,30 +10,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from router.wire.anthropic.content import Block, CacheControl, Content, TextBlock, blocks_of, texts_of
-from router.wire.anthropic.members import invalid
-from router.wire.anthropic.tools import ToolCall, ToolUseBlock, clean_id, tool_use
-
-
-class _ThinkingBlock(msgspec.Struct, tag="thinking"):
-    thinking: str = ""
-    signature: str | None = None
-
-
-class _RedactedThinkingBlock(msgspec.Struct, tag="redacted_thinking"):
-    data: str
-
-
-class Message(msgspec.Struct):
-    """A message as callers write it. thinking_blocks, cache_control: extensions, in Anthropic's form."""
-
-    role: str
-    content: Content = None
-    refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
-    thinking_blocks: list[_ThinkingBlock | _RedactedThinkingBlock] | None = None
-    cache_control: CacheControl | None = None
+from router.wire.anthropic.content import Block, TextBlock, blocks_of, texts_of
+from router.wire.anthropic.tools import ToolUseBlock, clean_id, tool_use
+from router.wire.asked import CacheControl, Message, RedactedThinkingBlock, ThinkingBlock
+from router.wire.members import invalid
 
 
 class _ToolResultBlock(msgspec.Struct, tag="tool_result", omit_defaults=True):
@@ -43,7 +23,7 @@ class _ToolResultBlock(msgspec.Struct, tag="tool_result", omit_defaults=True):
 
 
 _Markable = Block | ToolUseBlock | _ToolResultBlock
-_AnyBlock = _Markable | _ThinkingBlock | _RedactedThinkingBlock
+_AnyBlock = _Markable | ThinkingBlock | RedactedThinkingBlock
 
 
 class Turn(msgspec.Struct):
@@ -105,8 +85,8 @@ def _said(message: Message, param: str) -> list[_AnyBlock]:
     return [*thinking, *blocks]
 
 
-def _is_unsigned(block: _ThinkingBlock | _RedactedThinkingBlock) -> bool:
-    return isinstance(block, _ThinkingBlock) and not block.signature
+def _is_unsigned(block: ThinkingBlock | RedactedThinkingBlock) -> bool:
+    return isinstance(block, ThinkingBlock) and not block.signature
 
 
 def _tool_result(message: Message, param: str) -> _ToolResultBlock:
@@ -126,4 +106,4 @@ def _in_unexplained_tool_loop(turns: Sequence[Turn]) -> bool:
     if len(turns) < 2 or not any(isinstance(block, _ToolResultBlock) for block in turns[-1].content):
         return False
     before = turns[-2].content
-    return not isinstance(before[0], _ThinkingBlock | _RedactedThinkingBlock)
+    return not isinstance(before[0], ThinkingBlock | RedactedThinkingBlock)

@@ -1,28 +1,14 @@
-"""Whole answers: a message of Anthropic's as a chat completion.
-
-Beyond OpenAI's members a caller gets `reasoning_content` (the visible thinking), `thinking_blocks` (with signatures,
-to be sent back in a loop of tools) and `citations` (in Anthropic's form).
-"""
+"""Whole answers: a message of Anthropic's as a chat completion, its citations in Anthropic's form too."""
 
 from __future__ import annotations
 
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.anthropic.chat import (
-    FINISH_REASONS,
-    Annotation,
-    ChatUsage,
-    Citations,
-    Function,
-    StopDetails,
-    ThinkingBlock,
-    ToolCall,
-    Usage,
-    arguments_of,
-)
+from router.wire.anthropic.answered import FINISH_REASONS, Citations, StopDetails, Usage
 from router.wire.anthropic.errors import decode_stream_error
 from router.wire.base import Answer, invalid_response
+from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ThinkingBlock, ToolCall, arguments_of
 
 
 class _Block(msgspec.Struct):
@@ -47,32 +33,6 @@ class _Answered(msgspec.Struct):
     usage: Usage | None = None
 
 
-class _Message(msgspec.Struct, omit_defaults=True):
-    content: str | None
-    role: str
-    refusal: str | None = None
-    tool_calls: list[ToolCall] = []
-    reasoning_content: str = ""
-    thinking_blocks: list[ThinkingBlock] = []
-    annotations: list[Annotation] = []
-    citations: list[msgspec.Raw] = []
-
-
-class _Choice(msgspec.Struct):
-    index: int
-    message: _Message
-    finish_reason: str
-
-
-class _Completion(msgspec.Struct, omit_defaults=True):
-    id: str
-    object: str
-    created: int
-    model: str
-    choices: list[_Choice]
-    usage: ChatUsage | None = None
-
-
 _decoder = msgspec.json.Decoder(_Answered)
 
 
@@ -93,25 +53,24 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
         message.refusal = answered.stop_details.explanation
     usage = answered.usage.tokens() if answered.usage else None
     finish_reason = FINISH_REASONS.get(answered.stop_reason or "", "stop")
-    completion = _Completion(
+    completion = Completion(
         id=answered.id,
-        object="chat.completion",
         created=created,
         model=answered.model,
-        choices=[_Choice(0, message, finish_reason)],
+        choices=[Choice(0, message, finish_reason)],
         usage=ChatUsage.of(usage) if usage is not None else None,
     )
     return Answer(
         body=msgspec.json.encode(completion),
         usage=usage,
-        content_bytes=_size(message),
+        content_bytes=message.size(),
         finish_reason=finish_reason,
     )
 
 
-def _message(blocks: list[_Block]) -> _Message:
+def _message(blocks: list[_Block]) -> Message:
     """Blocks of server tools, and kinds that are not known yet, have no counterpart and are left out."""
-    message = _Message(None, "assistant")
+    message = Message(None)
     citations = Citations()
     texts: list[str] = []
     thoughts: list[str] = []
@@ -137,10 +96,3 @@ def _message(blocks: list[_Block]) -> _Message:
     message.reasoning_content = "".join(thoughts)
     message.citations, message.annotations = citations.raw, citations.annotations
     return message
-
-
-def _size(message: _Message) -> int:
-    """Bytes of generated text."""
-    texts = [message.content or "", message.reasoning_content]
-    texts += [call.function.arguments for call in message.tool_calls]
-    return sum(len(text.encode()) for text in texts)

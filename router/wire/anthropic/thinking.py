@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.anthropic.members import Members, invalid
+from router.wire.members import Members, invalid
 
 # Anthropic refuses less.
 MIN_BUDGET_TOKENS = 1024

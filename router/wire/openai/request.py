@@ -13,43 +13,11 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.base import HttpRequest
+from router.wire.http import post
+from router.wire.members import ADMITTED, GATEWAY_MEMBERS
 from services.errors import GatewayError, Reason
 
 Members = dict[str, msgspec.Raw]
-
-# Members that speak to the gateway; a provider would refuse them, or be told what is none of its business.
-GATEWAY_MEMBERS = frozenset(
-    (
-        "additional_drop_params",
-        "allowed_openai_params",
-        "api_base",
-        "api_key",
-        "api_version",
-        "base_url",
-        "cache",
-        "custom_llm_provider",
-        "disable_fallbacks",
-        "drop_params",
-        "extra_body",
-        "extra_headers",
-        "fallbacks",
-        "guardrails",
-        "litellm_metadata",
-        "litellm_session_id",
-        "litellm_trace_id",
-        "mock_response",
-        "mock_testing_content_policy_fallbacks",
-        "mock_testing_context_fallbacks",
-        "mock_testing_fallbacks",
-        "mock_testing_rate_limit_error",
-        "num_retries",
-        "tags",
-        "timeout",
-    )
-)
-
-# What admission has reckoned with: no default and no extra body may change it behind the hold's back.
-_ADMITTED = frozenset(("model", "messages", "stream", "stream_options", "n"))
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 # Where neither limit is given and one must be imposed. OpenAI's reasoning models refuse `max_tokens`; other hosts may
@@ -84,13 +52,8 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     show_usage = stream and _ask_for_usage(merged)
     if output_tokens_limit:
         _impose_limit(merged, output_tokens_limit, deployment.api_base)
-    return HttpRequest(
-        method="POST",
-        url=f"{deployment.api_base.rstrip('/')}/chat/completions",
-        headers=_headers(deployment, stream=stream),
-        body=_encode(merged),
-        show_usage=show_usage,
-    )
+    url = f"{deployment.api_base.rstrip('/')}/chat/completions"
+    return post(url, _encode(merged), deployment, stream=stream, show_usage=show_usage)
 
 
 def _members_of(body: bytes | msgspec.Raw, param: str) -> Members:
@@ -105,12 +68,12 @@ def _members_of(body: bytes | msgspec.Raw, param: str) -> Members:
 def _add_missing(members: Members, others: Mapping[str, msgspec.Raw]) -> None:
     """Add what the caller did not set; null counts as not set, as OpenAI takes it."""
     for name, value in others.items():
-        if name not in _ADMITTED and members.get(name, _NULL) == _NULL:
+        if name not in ADMITTED and members.get(name, _NULL) == _NULL:
             members[name] = value
 
 
 def _raw(values: Mapping[str, object]) -> Members:
-    return {name: msgspec.Raw(_encode(value)) for name, value in values.items() if name not in _ADMITTED}
+    return {name: msgspec.Raw(_encode(value)) for name, value in values.items() if name not in ADMITTED}
 
 
 def _ask_for_usage(members: Members) -> bool:
@@ -142,18 +105,3 @@ def _is_at_most(value: msgspec.Raw, limit: int) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return number is not None and 0 < number <= limit
-
-
-def _headers(deployment: Deployment, *, stream: bool) -> dict[str, str]:
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if stream else "application/json",
-        # A compressed stream could not be forwarded as it comes.
-        "accept-encoding": "identity",
-        "user-agent": "tollhouse",
-    }
-    if deployment.api_key:
-        headers["authorization"] = f"Bearer {deployment.api_key}"
-    if deployment.extra_headers:
-        headers.update((name.lower(), value) for name, value in deployment.extra_headers.items())
-    return headers

@@ -78,8 +78,8 @@ class ChatStream:
         events: list[bytes] = []
         try:
             events = self._splitter.feed(data)
-        except EventTooLarge:
-            self._error = invalid_response(self._deployment, "an event of its stream has no end")
+        except EventTooLarge as broken:
+            self._error = invalid_response(self._deployment, broken.what)
         return StreamStep(self._forward(events), self._has_content, self._error, self._done)
 
     def close(self) -> StreamEnd:

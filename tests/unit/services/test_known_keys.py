@@ -92,9 +92,9 @@ def test_no_key_is_in_both_tables() -> None:
         (INFO, "search_context_cost_per_query"),
         (INFO, "input_cost_per_audio_token"),
         (INFO, "supports_vision"),
-        (PARAMS, "aws_region_name"),
-        (PARAMS, "vertex_project"),
-        (PARAMS, "azure_ad_token"),
+        (PARAMS, "aws_batch_role_arn"),
+        (PARAMS, "vertex_gcs_bucket"),
+        (PARAMS, "azure_username"),
     ],
 )
 def test_families_of_keys_are_known(section: str, name: str) -> None:

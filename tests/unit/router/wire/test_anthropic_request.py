@@ -22,9 +22,13 @@ CALLED = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "
 RESULT = {"role": "tool", "tool_call_id": "a", "content": "pong"}
 
 
+AUTH = "header:x-api-key"
+WAV = {"data": "AAAA", "format": "wav"}
+
+
 def anthropic(model: str = "claude-example-4-5", **members: Any) -> Deployment:
     base = Deployment(
-        "d1", "claude", "anthropic", model, "https://api.anthropic.com", "sk-ant-secret", wire="anthropic"
+        "d1", "claude", "anthropic", model, "https://api.anthropic.com", "sk-ant-secret", wire="anthropic", auth=AUTH
     )
     return dataclasses.replace(base, **members)
 
@@ -254,7 +258,11 @@ def test_all_that_is_not_taken_is_named_at_once() -> None:
         ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
-        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0].input_audio"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": WAV}]}]},
+            "messages[0].content[0].type",
+        ),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].image_url"),
         (
             {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": "https://x"}]}]},

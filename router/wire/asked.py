@@ -1,0 +1,280 @@
+"""What callers write: messages, their parts, tools and calls of them, for the wires that translate.
+
+Extensions beyond OpenAI's members: `thinking_blocks`, `cache_control` and `citations`, in Anthropic's form;
+`reasoning_content`; the Responses API's words for parts (`input_text`, `input_image`, `input_file`).
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from typing import Literal
+
+import msgspec
+
+from router.wire.members import Members, invalid, read
+from services.errors import GatewayError
+
+
+class CacheControl(msgspec.Struct, omit_defaults=True):
+    """A mark that the prompt is to be cached up to here."""
+
+    type: str
+    ttl: str | None = None
+
+
+class Citations(msgspec.Struct):
+    """Whether the answer shall cite a document."""
+
+    enabled: bool
+
+
+class _ImageUrl(msgspec.Struct):
+    url: str
+    detail: str | None = None
+    format: str | None = None
+
+
+class _Audio(msgspec.Struct):
+    data: str
+    format: str
+
+
+class _File(msgspec.Struct):
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+    file_url: str | None = None
+    format: str | None = None
+
+
+class Part(msgspec.Struct):
+    """A part of a message. image_url, input_audio, file: read by `medium_of`."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: _ImageUrl | str | None = None
+    input_audio: _Audio | None = None
+    file: _File | None = None
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+    file_url: str | None = None
+    cache_control: CacheControl | None = None
+    citations: Citations | None = None
+
+
+class ThinkingBlock(msgspec.Struct, tag="thinking"):
+    """The model's thinking of an earlier turn, with the provider's signature."""
+
+    thinking: str = ""
+    signature: str | None = None
+
+
+class RedactedThinkingBlock(msgspec.Struct, tag="redacted_thinking"):
+    """The same, readable to the provider only."""
+
+    data: str
+
+
+class CalledFunction(msgspec.Struct):
+    """arguments: JSON in a text, as the model wrote it."""
+
+    name: str
+    arguments: str = ""
+
+
+class ToolCall(msgspec.Struct):
+    """A call in an assistant's message."""
+
+    id: str
+    function: CalledFunction
+    cache_control: CacheControl | None = None
+
+
+Content = str | list[Part] | None
+
+
+class Message(msgspec.Struct):
+    """A message of the conversation. name: of the tool, where role is `tool` and the caller gives it."""
+
+    role: str
+    content: Content = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    thinking_blocks: list[ThinkingBlock | RedactedThinkingBlock] | None = None
+    cache_control: CacheControl | None = None
+
+
+class Function(msgspec.Struct):
+    """parameters: a JSON schema, member by member."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, msgspec.Raw] | None = None
+    strict: bool | None = None
+    cache_control: CacheControl | None = None
+
+
+class _GivenTool(msgspec.Struct):
+    type: str = "function"
+    function: Function | None = None
+    cache_control: CacheControl | None = None
+
+
+class _FunctionName(msgspec.Struct):
+    name: str
+
+
+class _NamedChoice(msgspec.Struct):
+    type: str
+    function: _FunctionName | None = None
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """What the model may call. name: the one function that it must; empty unless mode is `function`."""
+
+    mode: Literal["auto", "required", "none", "function"]
+    name: str = ""
+
+
+class Medium(msgspec.Struct):
+    """A picture, document or sound: either its data in base64, or a URL.
+
+    kind: what the part says it is. media_type: in lower case; empty when nobody says. param: where it stands, for
+    errors.
+    """
+
+    kind: Literal["image", "file", "audio"]
+    media_type: str
+    param: str
+    data: str = ""
+    url: str = ""
+    filename: str | None = None
+
+    def decoded(self) -> bytes:
+        """The data as bytes. Raises GatewayError (INVALID_REQUEST)."""
+        try:
+            return b64decode(self.data, validate=True)
+        except (binascii.Error, ValueError):
+            raise invalid(f"Invalid {self.param}: it is not base64.", self.param) from None
+
+
+_messages_decoder = msgspec.json.Decoder(list[Message])
+_tools_decoder = msgspec.json.Decoder(list[_GivenTool])
+_choice_decoder = msgspec.json.Decoder(_NamedChoice | str)
+_arguments_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,", re.IGNORECASE)
+_PDF = "application/pdf"
+# What browsers and callers call it, and providers do not.
+_JPG, _JPEG = "image/jpg", "image/jpeg"
+
+
+def messages_of(members: Members) -> list[Message]:
+    """`messages`. Raises GatewayError (INVALID_REQUEST), as all of these do."""
+    return members.take("messages", _messages_decoder) or []
+
+
+def tools_of(members: Members, provider: str) -> list[Function]:
+    """`tools`, for a provider that takes functions only; a mark on the tool is moved to its function."""
+    functions = []
+    given_tools = members.take("tools", _tools_decoder) or []
+    for at, given in enumerate(given_tools):
+        function = given.function
+        if given.type != "function" or function is None:
+            raise invalid(f"Invalid tools[{at}]: only functions can be given to {provider}'s models.", f"tools[{at}]")
+        function.cache_control = given.cache_control or function.cache_control
+        functions.append(function)
+    return functions
+
+
+def tool_choice_of(members: Members) -> ToolChoice | None:
+    """`tool_choice`; None when the caller does not say."""
+    given = members.take("tool_choice", _choice_decoder)
+    match given:
+        case None:
+            return None
+        case "auto" | "required" | "none":
+            return ToolChoice(given)
+        case _NamedChoice(type="function", function=_FunctionName(name=name)):
+            return ToolChoice("function", name)
+    raise invalid("Invalid tool_choice: it must be auto, required, none or the name of a function.", "tool_choice")
+
+
+def arguments_in(call: ToolCall, param: str) -> dict[str, msgspec.Raw]:
+    """A call's arguments, member by member; empty text is an empty object."""
+    arguments = call.function.arguments
+    return read(_arguments_decoder, arguments, f"{param}.function.arguments") if arguments.strip() else {}
+
+
+def text_of(part: Part, param: str) -> str | None:
+    """The text of a part; None when it is a medium."""
+    match part.type:
+        case "text" | "input_text" | "output_text":
+            return _required(part.text, f"{param}.text")
+        case "refusal":
+            return _required(part.refusal, f"{param}.refusal")
+    return None
+
+
+def medium_of(part: Part, param: str, provider: str) -> Medium:
+    """What a part that is no text holds."""
+    match part.type:
+        case "image_url" | "input_image":
+            url = part.image_url.url if isinstance(part.image_url, _ImageUrl) else part.image_url
+            media_type = part.image_url.format if isinstance(part.image_url, _ImageUrl) else None
+            return _at(_required(url, f"{param}.image_url"), "image", media_type, None, f"{param}.image_url")
+        case "input_audio":
+            audio = part.input_audio
+            if audio is None:
+                raise invalid(f"{param}.input_audio is missing.", f"{param}.input_audio")
+            return Medium("audio", f"audio/{audio.format.lower()}", f"{param}.input_audio", data=audio.data)
+        case "file":
+            return _file(part.file or _File(), f"{param}.file")
+        case "input_file":
+            return _file(_File(part.file_data, part.filename, part.file_id, part.file_url), param)
+    raise not_sent(part, param, provider)
+
+
+def not_sent(part: Part, param: str, provider: str) -> GatewayError:
+    """The provider has nothing for a part of this type."""
+    message = f"Invalid {param}.type: parts of the type {part.type!r} cannot be sent to {provider}."
+    return invalid(message, f"{param}.type")
+
+
+def _file(file: _File, param: str) -> Medium:
+    # Some callers put the address of a file where its id belongs.
+    url = file.file_url or (file.file_id if file.file_id and "://" in file.file_id else None)
+    if url is not None:
+        return Medium("file", (file.format or "").lower(), param, url=url, filename=file.filename)
+    if file.file_id is not None:
+        raise invalid(f"Invalid {param}.file_id: only the data or the URL of a file can be sent.", f"{param}.file_id")
+    data = _required(file.file_data, f"{param}.file_data")
+    if not data.startswith("data:") and "://" not in data:
+        # Bare base64: what OpenAI takes for a PDF.
+        return Medium("file", (file.format or _PDF).lower(), f"{param}.file_data", data=data, filename=file.filename)
+    return _at(data, "file", file.format, file.filename, f"{param}.file_data")
+
+
+def _at(url: str, kind: Literal["image", "file"], media_type: str | None, filename: str | None, param: str) -> Medium:
+    """What a URL or a data URL holds."""
+    found = _DATA_URL.match(url)
+    if found is None and url.startswith("data:"):
+        raise invalid(f"Invalid {param}: a data URL must be in base64.", param)
+    if found is None:
+        return Medium(kind, (media_type or "").lower(), param, url=url, filename=filename)
+    stated = (media_type or found[1]).lower()
+    stated = _JPEG if stated == _JPG else stated
+    return Medium(kind, stated, param, data=url[found.end() :], filename=filename)
+
+
+def _required(value: str | None, param: str) -> str:
+    if value is None:
+        raise invalid(f"{param} is missing.", param)
+    return value
