@@ -12,6 +12,8 @@ they were lost, a new one is begun and they are filled again (`rebuild.py`). All
     tombs     zset    dispatch id by when the tombstone of its expired hold may go, in ms
     reported  set     routers that have said what they have open, while rebuilding
 
+`inspection.py` adds `corrected` to the state, and a lease beside all this.
+
 The instance must not evict keys (`maxmemory-policy noeviction`).
 """
 
@@ -27,6 +29,7 @@ from keystore.policy.operations import (
     Admit,
     Balance,
     Exceeded,
+    Extend,
     Held,
     Operation,
     Read,
@@ -92,11 +95,11 @@ class Counters:
     def __init__(self, server: RedisServer, lease_seconds: float) -> None:
         self._server = server
         self._lease_ms = int(lease_seconds * 1000)
-        self._admission = _script("admission")
-        self._announce = _script("announce")
-        self._begin = _script("begin")
-        self._reinstate = _script("reinstate")
-        self._finish = _script("finish")
+        self._admission = script("admission")
+        self._announce = script("announce")
+        self._begin = script("begin")
+        self._reinstate = script("reinstate")
+        self._finish = script("finish")
         self._epoch = ""
         # Set when a decision finds the counters not ready; whoever rebuilds them waits for it.
         self.not_ready = asyncio.Event()
@@ -155,8 +158,8 @@ class Counters:
 
     async def open_holds(self) -> list[OpenHold]:
         """Every hold that was put back."""
-        amounts = _pairs(await self._command("HGETALL", KEYS[3]))
-        scopes = _pairs(await self._command("HGETALL", KEYS[4]))
+        amounts = pairs(await self._command("HGETALL", KEYS[3]))
+        scopes = pairs(await self._command("HGETALL", KEYS[4]))
         return [
             OpenHold(dispatch_id, int(amount), tuple(scopes[dispatch_id].decode().split("\n")))
             for dispatch_id, amount in amounts.items()
@@ -192,9 +195,10 @@ class Counters:
 def encode(operation: Operation) -> list[Argument]:
     """An operation as the script reads it."""
     match operation:
-        case Admit(dispatch_id, full, smallest, budgets):
+        case Admit(dispatch_id, full, smallest, budgets) | Extend(dispatch_id, full, smallest, budgets):
             rows = [word for budget in budgets for word in (budget.scope, budget.cap_nano_usd)]
-            return ["admit", dispatch_id, full, smallest, len(budgets), *rows]
+            word = "admit" if isinstance(operation, Admit) else "extend"
+            return [word, dispatch_id, full, smallest, len(budgets), *rows]
         case Settle(dispatch_id, cost):
             return ["settle", dispatch_id, cost]
         case Renew(dispatch_id):
@@ -208,9 +212,11 @@ def encode(operation: Operation) -> list[Argument]:
 def decode(operation: Operation, answer: Sequence[Any]) -> Result:
     """What the script answered to an operation."""
     match operation, answer:
-        case Admit(), [b"held", amount]:
+        case ((Admit() | Extend()), [b"held", amount]):
             return Held(int(amount))
-        case Admit(_, _, _, budgets), [b"exceeded", row, spent, held]:
+        case Extend(), [b"gone"]:
+            return False
+        case ((Admit(_, _, _, budgets) | Extend(_, _, _, budgets)), [b"exceeded", row, spent, held]):
             return Exceeded(budgets[row - 1], int(spent), int(held))
         case Admit(_, _, _, budgets), [b"unknown", row]:
             return Unknown(budgets[row - 1].scope)
@@ -230,10 +236,11 @@ def _state(answer: Sequence[Any]) -> State:
     return State(epoch.decode(), phase == b"ready", int(version))
 
 
-def _pairs(flat: Any) -> Mapping[bytes, bytes]:
+def pairs(flat: Any) -> Mapping[bytes, bytes]:
     """HGETALL's answer, whichever protocol the connection speaks."""
     return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _script(name: str) -> Script:
+def script(name: str) -> Script:
+    """One of `lua/`."""
     return Script(importlib.resources.files("keystore").joinpath("lua", f"{name}.lua").read_text())

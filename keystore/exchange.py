@@ -8,6 +8,7 @@ from gateway.v1 import keystore_pb2
 
 from keystore.admission import Admission
 from keystore.counters import MAX_OPERATIONS, Counters
+from keystore.extensions import Extensions
 from keystore.peers import Peer, Peers, Reply
 from keystore.policy.operations import Renew
 from keystore.rebuild import Rebuild
@@ -22,8 +23,11 @@ Frame = keystore_pb2.AdmissionFrame
 class AdmissionService:
     """Offers ADMISSION."""
 
-    def __init__(self, admission: Admission, peers: Peers, counters: Counters, rebuild: Rebuild) -> None:
+    def __init__(
+        self, admission: Admission, extensions: Extensions, peers: Peers, counters: Counters, rebuild: Rebuild
+    ) -> None:
         self._admission = admission
+        self._extensions = extensions
         self._peers = peers
         self._counters = counters
         self._rebuild = rebuild
@@ -50,6 +54,8 @@ class AdmissionService:
                 self._admission.admit(peer, frame.sequence, frame.admit)
             case "settle":
                 await self._admission.settle(peer, frame.sequence, frame.settle)
+            case "extend":
+                self._extensions.extend(peer, frame.sequence, frame.extend)
             case "renew":
                 await self._renew(frame.renew.dispatch_ids)
             case "hello":

@@ -11,10 +11,13 @@ from typing import NoReturn
 from keystore.admission import Admission
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
+from keystore.extensions import Extensions
+from keystore.inspection import Inspection
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peers
 from keystore.rebuild import Rebuild
+from keystore.reconciler import Reconciler
 from keystore.secrets import Tokens
 from keystore.service import KeysService
 from keystore.spending import Spending
@@ -52,6 +55,13 @@ def build(runtime: Runtime) -> Role:
         new_epoch=lambda: randomness.token_hex(8),
         log=log,
     )
+    metrics = KeystoreMetrics(runtime.registry)
+    reconciler = Reconciler(
+        counters=Inspection(server, counters, randomness.token_hex(8)),
+        sum_spent=spending.sum,
+        metrics=metrics,
+        log=log,
+    )
     admission = Admission(
         keys=keys,
         tokens=tokens,
@@ -60,9 +70,10 @@ def build(runtime: Runtime) -> Role:
         seed=spending.seed,
         gateway_cap_nano_usd=gateway_cap_nano_usd,
         now_ms=_now_ms,
-        metrics=KeystoreMetrics(runtime.registry),
+        metrics=metrics,
         log=log,
     )
+    extensions = Extensions(keys, counters, gateway_cap_nano_usd, metrics, log)
     service = KeysService(
         store=store,
         keys=keys,
@@ -73,8 +84,8 @@ def build(runtime: Runtime) -> Role:
         now_ms=_now_ms,
         log=log,
     )
-    handlers = {**service.handlers, **AdmissionService(admission, peers, counters, rebuild).handlers}
-    return KeystoreRole(store, server, keys, admission, rebuild, handlers)
+    handlers = {**service.handlers, **AdmissionService(admission, extensions, peers, counters, rebuild).handlers}
+    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, handlers)
 
 
 class KeystoreRole:
@@ -86,14 +97,18 @@ class KeystoreRole:
         server: RedisServer,
         keys: Keys,
         admission: Admission,
+        extensions: Extensions,
         rebuild: Rebuild,
+        reconciler: Reconciler,
         handlers: Handlers,
     ) -> None:
         self._store = store
         self._server = server
         self._keys = keys
         self._admission = admission
+        self._extensions = extensions
         self._rebuild = rebuild
+        self._reconciler = reconciler
         self._handlers = handlers
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -113,6 +128,8 @@ class KeystoreRole:
             self._rebuild.run(),
             self._rebuild.see_routers(),
             self._admission.run(),
+            self._extensions.run(),
+            self._reconciler.run(),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
 

@@ -38,3 +38,21 @@ class KeystoreMetrics:
             "1 while the counters of budgets can be relied on; 0 while they are away or being rebuilt",
             registry=registry,
         )
+        extensions = Counter(
+            "tollhouse_extensions",
+            "Extensions of holds by outcome: granted (whole or in part); refused (no money); unavailable (the counters "
+            "are away)",
+            ["outcome"],
+            registry=registry,
+        )
+        self.extensions = {outcome: extensions.labels(outcome) for outcome in ("granted", "refused", "unavailable")}
+        self.ahead = Gauge(
+            "tollhouse_budget_ahead_nano_usd",
+            "What the counters of budgets say was spent and the ledger does not, in two comparisons in a row",
+            registry=registry,
+        )
+        self.corrected = Counter(
+            "tollhouse_budget_corrected_nano_usd",
+            "What was added to counters of budgets because they were short of the ledger",
+            registry=registry,
+        )

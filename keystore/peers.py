@@ -99,5 +99,6 @@ def dearest(catalogs: Iterable[common_pb2.Catalog]) -> Mapping[str, Prices]:
                 max(model.request_nano_usd, other.request_nano_usd),
                 # 0 is unknown, and larger than any limit.
                 max(limits) if all(limits) or model.name not in prices else 0,
+                model.shows_all_output and (model.name not in prices or other.shows_all_output),
             )
     return prices

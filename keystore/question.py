@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from gateway.v1 import keystore_pb2
+from gateway.v1 import common_pb2, keystore_pb2
 
 from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope, refusal
 from keystore.policy.holds import Prices, Size, size
@@ -16,6 +16,8 @@ Reply = keystore_pb2.AdmissionReplyFrame
 
 DISPATCH_ID_BYTES = 16
 DIGEST_BYTES = 32
+
+_COUNTED_OPERATION = common_pb2.OPERATION_CHAT_COMPLETIONS
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +42,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         hold.epoch = epoch
         hold.output_tokens_bound = self.size.output_tokens
         hold.choices = self.size.choices
+        hold.extendable = self.size.is_slice(held_nano_usd)
         return reply
 
     def admitted_unheld(self, sequence: int) -> Reply:
@@ -88,10 +91,12 @@ def ask(
         input_tokens_bound=admit.input_tokens_bound,
         output_tokens_limit=admit.output_tokens_limit,
         choices=admit.choices,
+        # The router counts what is generated in this operation's streams.
+        stream=admit.stream and admit.operation == _COUNTED_OPERATION,
     )
     operation = None
     if budgets and refused is None:
-        operation = Admit(admit.dispatch_id, needed.full_nano_usd, needed.smallest_nano_usd, budgets)
+        operation = Admit(admit.dispatch_id, needed.first_nano_usd, needed.smallest_nano_usd, budgets)
     return Question(admit, key, refused, needed, operation)
 
 

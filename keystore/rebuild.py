@@ -15,7 +15,7 @@ that says an older epoch may be of a hold that was put back: the hold is there, 
 that was finished before: there is no hold, nothing happens, the ledger's sum has it.
 
 Not covered: a hold that was placed just before the loss and had not reached its router when that reported. Its cost is
-in the ledger and not in the counters, until they are compared.
+in the ledger and not in the counters, until they are compared (`reconciler.py`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ Every attempt that its provider bills counts, also one that a fallback made good
 it is, also when it exceeds the hold. What it does not report is estimated, and marked:
 
 - input: a token for every 4 bytes of the body, at most the edge's bound;
-- output of a stream, or of an answer without usage: a token for every 4 bytes of generated text;
+- output of a stream that was cut where its hold ended: as it was counted to find that out (`meter.py`);
+- output of any other stream, or of an answer without usage: a token for every 4 bytes of generated text;
 - output of an answer that never came (the caller left, or the time was up, during a unary call), and of a call that was
   in flight when the process was lost: 256 tokens, or the hold's output limit when that is less;
 - an estimate never exceeds the hold, for the provider was limited to what the hold pays for.
@@ -61,7 +62,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
     provider_status: of the provider's answer; 0 when there was none. error_reason: unset when it succeeded; CANCELLED
     when the caller left during it. usage: as the provider reported it, if it did. content_bytes: generated text that
-    has arrived.
+    has arrived. counted_tokens: output tokens that were counted of a stream that was cut; 0: it was not.
     """
 
     deployment: Deployment
@@ -70,12 +71,14 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     error_reason: Reason = _SUCCEEDED
     usage: common_pb2.TokenUsage | None = None
     content_bytes: int = 0
+    counted_tokens: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a dispatch ended.
 
     attempts: in their order; none when no provider was asked. first_token_ms: 0 when there was no content.
+    held_nano_usd: what is held in the end; None: what was at admission.
     """
 
     status: ledger_pb2.EntryStatus
@@ -84,6 +87,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int
     first_token_ms: int = 0
     error_reason: Reason = _SUCCEEDED
+    held_nano_usd: int | None = None
 
 
 class Log(Protocol):
@@ -121,7 +125,8 @@ class Accounting:
         """What attempts that have ended are billed for."""
         if not ended:
             return 0
-        return _cost(request.hold, [_bill(attempt, request, body_bytes) for attempt in ended])
+        bills = [_bill(attempt, request, body_bytes) for attempt in ended]
+        return _cost(request.hold, bills, request.hold.held_nano_usd)
 
     def entry(self, request: router_pb2.Open, outcome: Outcome) -> ledger_pb2.Entry:
         """The entry of a dispatch that has ended; nothing is written yet."""
@@ -161,7 +166,7 @@ def interrupted_entry(
 ) -> ledger_pb2.Entry:
     """The entry of a dispatch whose process was lost during a request to `deployment`, after the attempts `ended`."""
     bills = [_bill(attempt, request, body_bytes) for attempt in ended]
-    bills.append(_Bill(deployment, _estimate(request, body_bytes, unseen_output_tokens(request)), estimated=True))
+    bills.append(_Bill(deployment, estimate(request, body_bytes, unseen_output_tokens(request)), estimated=True))
     outcome = Outcome(_INTERRUPTED, (*ended, Attempt(deployment, 0, 0, _CANCELLED)), body_bytes, 0, 0, _UNAVAILABLE)
     return _entry(request, outcome, bills)
 
@@ -187,11 +192,13 @@ def _bill(attempt: Attempt, request: router_pb2.Open, body_bytes: int) -> _Bill:
     if not attempt.content_bytes and refused:
         return _Bill(attempt.deployment, None, estimated=False)
     unseen = bool(attempt.error_reason) and not attempt.content_bytes and not request.stream
-    output_tokens = unseen_output_tokens(request) if unseen else -(-attempt.content_bytes // BYTES_PER_TOKEN)
-    return _Bill(attempt.deployment, _estimate(request, body_bytes, output_tokens), estimated=True)
+    seen = attempt.counted_tokens or -(-attempt.content_bytes // BYTES_PER_TOKEN)
+    output_tokens = unseen_output_tokens(request) if unseen else seen
+    return _Bill(attempt.deployment, estimate(request, body_bytes, output_tokens), estimated=True)
 
 
-def _estimate(request: router_pb2.Open, body_bytes: int, output_tokens: int) -> common_pb2.TokenUsage:
+def estimate(request: router_pb2.Open, body_bytes: int, output_tokens: int) -> common_pb2.TokenUsage:
+    """The usage of a call that its provider has not told."""
     input_tokens = -(-body_bytes // BYTES_PER_TOKEN)
     if request.input_tokens_bound:
         input_tokens = min(input_tokens, request.input_tokens_bound)
@@ -212,8 +219,9 @@ def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -
     entry.duration_ms = outcome.duration_ms
     entry.first_token_ms = outcome.first_token_ms
     hold = request.hold
+    held_nano_usd = hold.held_nano_usd if outcome.held_nano_usd is None else outcome.held_nano_usd
     if hold.epoch:
-        entry.held_nano_usd = hold.held_nano_usd
+        entry.held_nano_usd = held_nano_usd
         entry.epoch = hold.epoch
     for attempt in outcome.attempts:
         entry.attempts.add(
@@ -228,13 +236,13 @@ def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -
     usage = _sum(bills)
     if usage is not None:
         entry.usage.CopyFrom(usage)
-        entry.cost_nano_usd = _cost(hold, bills)
+        entry.cost_nano_usd = _cost(hold, bills, held_nano_usd)
         entry.estimated = any(bill.estimated for bill in bills if bill.usage is not None)
         entry.unpriced = any(bill.deployment.unpriced for bill in bills if bill.usage is not None)
     return entry
 
 
-def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill]) -> int:
+def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill], held_nano_usd: int) -> int:
     """Nano-USD of all attempts, each rounded once."""
     reported = estimated = 0
     for bill in bills:
@@ -252,7 +260,7 @@ def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill]) -> int:
         else:
             reported += cost
     if estimated and hold.epoch:
-        estimated = min(estimated, max(0, hold.held_nano_usd - reported))
+        estimated = min(estimated, max(0, held_nano_usd - reported))
     return reported + estimated
 
 

@@ -30,22 +30,59 @@ def is_affordable(request: router_pb2.Open, deployment: Deployment, spent_nano_u
     return least_nano_usd <= hold.held_nano_usd - spent_nano_usd
 
 
-def output_limit(request: router_pb2.Open, deployment: Deployment, spent_nano_usd: int) -> int:
+def output_limit(
+    request: router_pb2.Open, deployment: Deployment, spent_nano_usd: int, held_nano_usd: int | None = None
+) -> int:
     """The limit on each choice that the hold pays for here; 0: nothing need be imposed.
 
-    Raises GatewayError (BUDGET_EXCEEDED) when what is left does not pay for a useful answer of this deployment.
+    held_nano_usd: what is held by now, where that is more than at admission. Raises GatewayError (BUDGET_EXCEEDED) when
+    what is left does not pay for a useful answer of this deployment.
     """
     hold = request.hold
     if not hold.epoch:
         return hold.output_tokens_limit  # no money is held; a health check has a limit all the same
-    left_nano_usd = hold.held_nano_usd - spent_nano_usd
-    choices = max(1, hold.choices)
+    left_nano_usd = (hold.held_nano_usd if held_nano_usd is None else held_nano_usd) - spent_nano_usd
     wanted = hold.output_tokens_limit or hold.output_tokens_bound
-    rates = deployment.ceiling_rates
-    if rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=wanted * choices) <= left_nano_usd:
-        return hold.output_tokens_limit
-    before_output = rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=0)
-    affordable = (left_nano_usd - before_output) * MTOK // (choices * rates.output) if rates.output else 0
-    if affordable < min(wanted, LEAST_OUTPUT_TOKENS):
+    affordable = paid_output_tokens(request, deployment, left_nano_usd)
+    limit = hold.output_tokens_limit if affordable is None else affordable // max(1, hold.choices)
+    if affordable is not None and limit < min(wanted, LEAST_OUTPUT_TOKENS):
         raise GatewayError(_BUDGET_EXCEEDED, "Budget has been exceeded! What is held does not pay for this call.")
-    return min(affordable, wanted)
+    # A provider may refuse a limit beyond its own.
+    return min(limit, deployment.max_output_tokens or limit)
+
+
+def paid_output_tokens(request: router_pb2.Open, deployment: Deployment, left_nano_usd: int) -> int | None:
+    """How many output tokens, of all choices together, so much pays for here; None: as many as the call can have."""
+    hold, rates = request.hold, deployment.ceiling_rates
+    wanted = (hold.output_tokens_limit or hold.output_tokens_bound) * max(1, hold.choices)
+    if rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=wanted) <= left_nano_usd:
+        return None
+    # In nano-USD times MTOK, so that nothing is rounded but the tokens.
+    input_part = request.input_tokens_bound * max(rates.input, rates.cache_read, rates.cache_write)
+    left = (left_nano_usd - rates.request) * MTOK - input_part
+    return min(wanted, max(0, left) // rates.output) if rates.output else 0
+
+
+def next_slice(
+    request: router_pb2.Open, deployment: Deployment, spent_nano_usd: int, paid_tokens: int
+) -> tuple[int, int]:
+    """What to hold in all once so many output tokens are no longer enough: for twice as many, and the least of use."""
+    least = paid_tokens + LEAST_OUTPUT_TOKENS * max(1, request.hold.choices)
+    return _bound(request, deployment, spent_nano_usd, 2 * paid_tokens), _bound(
+        request, deployment, spent_nano_usd, least
+    )
+
+
+def whole_call(request: router_pb2.Open, deployment: Deployment, spent_nano_usd: int) -> tuple[int, int]:
+    """What to hold in all for the longest answer that the call can have, and the least of use."""
+    choices = max(1, request.hold.choices)
+    return _bound(request, deployment, spent_nano_usd, request.hold.output_tokens_bound * choices), _bound(
+        request, deployment, spent_nano_usd, LEAST_OUTPUT_TOKENS * choices
+    )
+
+
+def _bound(request: router_pb2.Open, deployment: Deployment, spent_nano_usd: int, output_tokens: int) -> int:
+    """What a call with so many output tokens may come to, but with no more than it can have."""
+    most = min(output_tokens, request.hold.output_tokens_bound * max(1, request.hold.choices))
+    ceiling = deployment.ceiling_rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=most)
+    return spent_nano_usd + ceiling

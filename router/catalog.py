@@ -17,6 +17,7 @@ from gateway.v1 import common_pb2
 
 from router.providers.address import chat_address
 from router.providers.output_limits import output_limit
+from router.providers.output_shown import shows_all_output
 from router.providers.prices import Price, price_from, states_price
 from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, filled_in, near_names
 from router.providers.quirks import Quirks
@@ -35,6 +36,7 @@ class Deployment:
     completions, for wires that have no paths of their own; headers: what the provider wants sent with every request.
     quirks: how it departs from OpenAI's language; None when it does not.
     rates settle a call, ceiling_rates size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown.
+    shows_all_output: it generates nothing that a stream does not show.
     mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt; stream_timeout_seconds: of a
     streamed one. drop_params: drop what the provider does not know instead of refusing the call;
     additional_drop_params: drop these in any case, `tools[*].strict` for one inside a member; allowed_openai_params:
@@ -53,6 +55,7 @@ class Deployment:
     unpriced: bool = False
     max_output_tokens: int = 0
     max_input_tokens: int = 0
+    shows_all_output: bool = False
     mock_response: str | None = None
     timeout_seconds: float = 600.0
     stream_timeout_seconds: float = 600.0
@@ -120,6 +123,7 @@ def _model(name: str, group: tuple[Deployment, ...]) -> common_pb2.CatalogModel:
         max_output_tokens=_largest_known(deployment.max_output_tokens for deployment in group),
         max_input_tokens=_largest_known(deployment.max_input_tokens for deployment in group),
         unpriced=any(deployment.unpriced for deployment in group),
+        shows_all_output=all(deployment.shows_all_output for deployment in group),
     )
 
 
@@ -233,6 +237,7 @@ def _deployment(
         # In LiteLLM's table `max_tokens` is an older word for the output's limit.
         max_output_tokens=info.max_output_tokens or info.max_tokens or output_limit(info.base_model or target.model),
         max_input_tokens=info.max_input_tokens or (listed.max_input_tokens if listed else 0),
+        shows_all_output=shows_all_output(info.base_model or target.model),
         mock_response=params.mock_response,
         timeout_seconds=timeout_seconds,
         stream_timeout_seconds=params.stream_timeout or config.router_settings.stream_timeout or timeout_seconds,

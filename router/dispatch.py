@@ -25,6 +25,7 @@ class Dispatch:
         "_began",
         "_clock",
         "_content_bytes",
+        "_counted_tokens",
         "_decoder",
         "_deployment",
         "_dropped",
@@ -36,6 +37,7 @@ class Dispatch:
         "body_bytes",
         "ended",
         "has_head",
+        "held_nano_usd",
         "is_accounted",
         "request",
     )
@@ -43,6 +45,8 @@ class Dispatch:
     def __init__(self, request: router_pb2.Open, clock: Callable[[], float]) -> None:
         self.request = request
         self.body_bytes = 0
+        # Grows with the hold.
+        self.held_nano_usd = request.hold.held_nano_usd
         self.ended: list[Attempt] = []
         self.has_head = False
         self.is_accounted = False
@@ -57,6 +61,7 @@ class Dispatch:
         self._provider_status = 0
         self._usage: common_pb2.TokenUsage | None = None
         self._content_bytes = 0
+        self._counted_tokens = 0
         self._decoder: StreamDecoder | None = None
         self._dropped: tuple[str, ...] = ()
 
@@ -67,6 +72,7 @@ class Dispatch:
         self._provider_status = 0
         self._usage = None
         self._content_bytes = 0
+        self._counted_tokens = 0
         self._decoder = None
         self._dropped = dropped
 
@@ -90,6 +96,13 @@ class Dispatch:
         self._content_bytes = end.content_bytes
         self._decoder = None
 
+    def cut(self, output_tokens: int) -> common_pb2.TokenUsage | None:
+        """The stream is ended where its hold is, at so many tokens; its usage, if the provider has told it by now."""
+        if self._decoder is not None:
+            self.stream_ended(self._decoder.close())
+        self._counted_tokens = output_tokens
+        return self._usage
+
     def end_attempt(self, error_reason: Reason = _SUCCEEDED) -> None:
         """The attempt is over, well unless a reason is given. Nothing when there is none."""
         if self._deployment is None:
@@ -104,6 +117,7 @@ class Dispatch:
                 error_reason=error_reason,
                 usage=self._usage,
                 content_bytes=self._content_bytes,
+                counted_tokens=self._counted_tokens,
             )
         )
         self._deployment = None
@@ -146,6 +160,7 @@ class Dispatch:
             status=self._status,
             attempts=tuple(self.ended),
             body_bytes=self.body_bytes,
+            held_nano_usd=self.held_nano_usd,
             duration_ms=self._ms_since(self._began),
             first_token_ms=self._first_token_ms,
             error_reason=self._error_reason,

@@ -11,17 +11,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from gateway.v1 import ledger_pb2, router_pb2
 
-from router.accounting import Accounting
-from router.allowance import is_affordable, output_limit
+from router.accounting import Accounting, estimate
+from router.allowance import is_affordable, output_limit, whole_call
 from router.call import Caller
 from router.catalog import Catalog, Deployment
 from router.credentials import Signer, masked, signed
 from router.dispatch import Dispatch
+from router.growth import Extend, Growth, can_grow
 from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
 from router.selection import Selection
@@ -48,8 +50,8 @@ class Engine:
     """Runs dispatches.
 
     catalog: the one of the moment. wires: by the names that deployments give them. mock: the transport of deployments
-    with a `mock_response`. signers: by the names that `auth` gives them; a deployment whose `auth` is none of them has
-    its credential from the wire. clock: seconds that only go forward.
+    with a `mock_response`. extend: asks for more of a hold. signers: by the names that `auth` gives them; a deployment
+    whose `auth` is none of them has its credential from the wire. clock: seconds that only go forward.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Engine:
         mock: Transport,
         accounting: Accounting,
         selection: Selection,
+        extend: Extend,
         clock: Callable[[], float],
         signers: Mapping[str, Signer] = _NO_SIGNERS,
     ) -> None:
@@ -70,6 +73,7 @@ class Engine:
         self._mock = mock
         self._accounting = accounting
         self._selection = selection
+        self._extend = extend
         self._clock = clock
         self._signers = signers
 
@@ -169,7 +173,8 @@ class Engine:
         if timeout_seconds <= 0:
             raise GatewayError(Reason.ERROR_REASON_DEADLINE_EXCEEDED, "The time for this call is over.")
         spent_nano_usd = self._accounting.spent_nano_usd(caller.request, len(body), dispatch.ended)
-        limit = output_limit(caller.request, deployment, spent_nano_usd)
+        growth = await self._growth(dispatch, deployment, body, spent_nano_usd)
+        limit = 0 if growth else output_limit(caller.request, deployment, spent_nano_usd, dispatch.held_nano_usd)
         # A mock answers in OpenAI's language, whatever provider it stands for.
         wire = self._wires[deployment.wire if deployment.mock_response is None else "openai"]
         request = wire.encode(body, deployment, stream=caller.request.stream, output_tokens_limit=limit)
@@ -194,10 +199,28 @@ class Engine:
             if caller.request.stream:
                 decoder = wire.stream(request, deployment)
                 dispatch.streams(decoder)
-                return await _forward(caller, dispatch, deployment, decoder, response)
+                if growth is None:
+                    return await _forward(caller, dispatch, deployment, decoder, response) or b""
+                with contextlib.closing(growth):
+                    last = await _forward(caller, dispatch, deployment, decoder, response, growth)
+                return last or await _cut(caller, dispatch, growth, show_usage=request.show_usage)
             answer = wire.decode(await response.read(), deployment)
             dispatch.answered(answer)
             return answer.body
+
+    async def _growth(
+        self, dispatch: Dispatch, deployment: Deployment, body: bytes, spent_nano_usd: int
+    ) -> Growth | None:
+        """How the hold grows with this attempt, if it can; else what is held is made enough for the whole of it."""
+        request = dispatch.request
+        if can_grow(request, deployment, body):
+            return Growth(dispatch, deployment, spent_nano_usd, self._extend)
+        if request.hold.extendable:
+            try:
+                dispatch.held_nano_usd = await self._extend(request, *whole_call(request, deployment, spent_nano_usd))
+            except GatewayError:
+                return None  # the attempt is limited to what is held
+        return None
 
     async def _finish(self, caller: Caller, dispatch: Dispatch, last: bytes) -> None:
         """Account for the answer, then let go of its end."""
@@ -223,24 +246,33 @@ def _result_of(entry: ledger_pb2.Entry) -> router_pb2.Result:
 
 
 async def _forward(
-    caller: Caller, dispatch: Dispatch, deployment: Deployment, decoder: StreamDecoder, response: Response
-) -> bytes:
-    """Pass a stream on as it comes, from its first content; its terminator is what is to be sent last."""
+    caller: Caller,
+    dispatch: Dispatch,
+    deployment: Deployment,
+    decoder: StreamDecoder,
+    response: Response,
+    growth: Growth | None = None,
+) -> bytes | None:
+    """Pass a stream on as it comes, from its first content; its terminator is what is to be sent last.
+
+    None: it was left in the middle, where its hold ends; only with `growth`.
+    """
     held: list[bytes] = []
 
-    async def begin() -> None:
+    async def begin() -> bool:
         caller.head(dispatch.head("text/event-stream", deployment))
-        await caller.data(b"".join(held))
+        return await _pass(caller, b"".join(held), growth)
 
     while chunk := await response.chunk():
         step = decoder.feed(chunk)
         if dispatch.has_head:
-            if step.out:
-                await caller.data(step.out)
+            if step.out and not await _pass(caller, step.out, growth):
+                return None
         else:
             held.append(step.out)
             if step.has_content:
-                await begin()
+                if not await begin():
+                    return None
             elif sum(map(len, held)) > MAX_HELD_BYTES:
                 raise invalid_response(deployment, "its stream does not begin")
         if step.done or step.error is not None:
@@ -254,3 +286,26 @@ async def _forward(
     if end.error is not None:
         raise end.error
     return end.last
+
+
+async def _pass(caller: Caller, events: bytes, growth: Growth | None) -> bool:
+    """Send events on as far as they are paid for; whether all of them were."""
+    if growth is None:
+        await caller.data(events)
+        return True
+    while events:
+        paid = growth.fit(events)
+        if paid:
+            await caller.data(paid)
+        events = events[len(paid) :]
+        if events and not await growth.grows():
+            return False
+    return True
+
+
+async def _cut(caller: Caller, dispatch: Dispatch, growth: Growth, *, show_usage: bool) -> bytes:
+    """End a stream, whose provider request is given up with this, as one that has reached its length."""
+    tokens = growth.meter.tokens
+    usage = dispatch.cut(tokens) or estimate(dispatch.request, dispatch.body_bytes, tokens)
+    await caller.data(growth.meter.ending())
+    return growth.meter.last(usage if show_usage else None)

@@ -12,6 +12,8 @@ class LiveHolds:
 
     def __init__(self) -> None:
         self._calls: dict[bytes, router_pb2.Open] = {}
+        # Of holds that have grown, what they come to.
+        self._grown: dict[bytes, int] = {}
 
     def add(self, request: router_pb2.Open) -> None:
         """A call begins."""
@@ -21,6 +23,12 @@ class LiveHolds:
     def remove(self, request: router_pb2.Open) -> None:
         """A call has ended, and its entry is in the outbox."""
         self._calls.pop(request.dispatch_id, None)
+        self._grown.pop(request.dispatch_id, None)
+
+    def grow(self, dispatch_id: bytes, held_nano_usd: int) -> None:
+        """The keystore holds so much by now, if the call is still live."""
+        if dispatch_id in self._calls:
+            self._grown[dispatch_id] = held_nano_usd
 
     def ids(self) -> list[bytes]:
         """The dispatch ids."""
@@ -32,5 +40,5 @@ class LiveHolds:
             yield keystore_pb2.OpenHold(
                 dispatch_id=request.dispatch_id,
                 principal=request.principal,
-                held_nano_usd=request.hold.held_nano_usd,
+                held_nano_usd=self._grown.get(request.dispatch_id, request.hold.held_nano_usd),
             )

@@ -19,6 +19,7 @@ from router.catalog import build as build_catalog
 from router.credentials import Credentials
 from router.delivery import LedgerDelivery
 from router.engine import Engine
+from router.extensions import Extensions
 from router.health import HealthChecks
 from router.live import LiveHolds
 from router.metrics import CallMetrics, OutboxMetrics
@@ -120,6 +121,7 @@ class Router:
         transport = HttpTransport()
         credentials = Credentials(os.environ)
         mock = MockTransport(lambda: uuid.uuid4().hex, time.time)
+        extensions = Extensions(self._live)
         accounting = Accounting(outbox, CallMetrics(runtime.registry), runtime.log)
 
         wires = {name: make(time.time) for name, make in WIRES.items()}
@@ -132,6 +134,7 @@ class Router:
                 mock=mock,
                 accounting=accounting,
                 selection=selection,
+                extend=extensions.extend,
                 clock=time.monotonic,
                 signers=credentials.signers,
             )
@@ -144,6 +147,7 @@ class Router:
                 channel=runtime.channels["keystore"],
                 outbox=outbox,
                 live=self._live,
+                extensions=extensions,
                 catalog=lambda: self._catalog.to_proto(),
                 router_id=uuid.uuid4().hex,
                 lease_seconds=runtime.settings.hold_lease_seconds,

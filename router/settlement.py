@@ -1,4 +1,4 @@
-"""Settles holds with the keystore, off the caller's path: entries from the outbox, renewals, reports.
+"""Settles holds with the keystore, off the caller's path: entries from the outbox, renewals, extensions, reports.
 
 Acknowledgements are cumulative and independent of the ledger's: a stopped ledger keeps no hold open.
 """
@@ -6,6 +6,7 @@ Acknowledgements are cumulative and independent of the ledger's: a stopped ledge
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
@@ -13,6 +14,7 @@ from typing import Protocol, TypeVar
 from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from structlog.typing import FilteringBoundLogger
 
+from router.extensions import Extensions
 from router.live import LiveHolds
 from services.link import Link, LinkClosed
 from services.methods import ADMISSION
@@ -59,6 +61,7 @@ class Settlement:
         channel: Channel,
         outbox: Entries,
         live: LiveHolds,
+        extensions: Extensions,
         catalog: Callable[[], common_pb2.Catalog],
         router_id: str,
         lease_seconds: float,
@@ -67,6 +70,7 @@ class Settlement:
         self._channel = channel
         self._outbox = outbox
         self._live = live
+        self._extensions = extensions
         self._catalog = catalog
         self._router_id = router_id
         # A quarter of the lease: three renewals may be lost.
@@ -103,15 +107,19 @@ class Settlement:
         self._outbox.rewind(CONSUMER)
         self._send(link, keystore_pb2.AdmissionFrame(hello=keystore_pb2.Hello(router_id=self._router_id)))
         self._send(link, keystore_pb2.AdmissionFrame(catalog=self._catalog()))
+        self._extensions.linked(functools.partial(self._send, link))
         tasks = [asyncio.create_task(self._settle(link)), asyncio.create_task(self._renew(link))]
         try:
             while True:
                 for reply in await link.receive():
                     if reply.HasField("settled"):
                         self._on_settled(reply.sequence)
+                    elif reply.HasField("extended") or reply.HasField("refused"):
+                        self._extensions.answered(reply)
                     elif reply.HasField("epoch"):
                         tasks.append(asyncio.create_task(self._report(link, reply.epoch.epoch)))
         finally:
+            self._extensions.unlinked()
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):

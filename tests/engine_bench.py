@@ -1,4 +1,5 @@
-"""An engine's surroundings for tests: a caller that writes down what it is told, and an outbox that only remembers."""
+"""An engine's surroundings for tests: a caller that writes down what it is told, an outbox that only
+remembers, and a budget of one call."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.v1 import ledger_pb2, router_pb2
 
-from services.errors import unavailable
+from services.errors import GatewayError, Reason, unavailable
 
 
 @dataclass
@@ -73,3 +74,23 @@ class Recorder:
     def result(self, result: router_pb2.Result) -> None:
         self.events.append("result")
         self.results.append(result)
+
+
+@dataclass
+class Budget:
+    """`router.growth.Extend` under a cap: what was asked for, and what is held of it."""
+
+    cap_nano_usd: int = 0
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    held_nano_usd: int = 0
+    away: bool = False
+
+    async def extend(self, request: router_pb2.Open, wanted_nano_usd: int, smallest_nano_usd: int) -> int:
+        self.asked.append((wanted_nano_usd, smallest_nano_usd))
+        await asyncio.sleep(0)
+        if self.away:
+            raise unavailable("The keystore is away.")
+        if smallest_nano_usd > self.cap_nano_usd:
+            raise GatewayError(Reason.ERROR_REASON_BUDGET_EXCEEDED, "Budget has been exceeded!")
+        self.held_nano_usd = min(wanted_nano_usd, self.cap_nano_usd)
+        return self.held_nano_usd

@@ -107,6 +107,39 @@ function operations.admit()
     return { 'held', granted }
 end
 
+-- id, wanted, smallest, number of budgets, then scope and cap of each.
+function operations.extend()
+    local id, wanted, smallest, count = take(), tonumber(take()), tonumber(take()), tonumber(take())
+    local caps, rows = {}, {}
+    for row = 1, count do
+        local scope = take()
+        caps[scope], rows[scope] = tonumber(take()), row
+    end
+    local amount = tonumber(redis.call('HGET', amounts, id) or nil)
+    if not amount then
+        return { 'gone' }
+    elseif amount >= wanted then
+        return { 'held', amount }
+    end
+    local names, more = redis.call('HGET', scopes, id), wanted - amount
+    for scope in each_scope(names) do
+        if not caps[scope] then
+            return { 'gone' }
+        end
+        local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
+        local left = caps[scope] - gone - kept
+        if left < math.max(1, smallest - amount) then
+            return { 'exceeded', rows[scope], gone, kept }
+        end
+        more = math.min(more, left)
+    end
+    redis.call('HSET', amounts, id, amount + more)
+    for scope in each_scope(names) do
+        redis.call('HINCRBY', held, scope, more)
+    end
+    return { 'held', amount + more }
+end
+
 -- id, cost.
 function operations.settle()
     local id, cost = take(), take()

@@ -31,6 +31,19 @@ class Admit(msgspec.Struct, frozen=True, gc=False):
     budgets: tuple[Budget, ...]
 
 
+class Extend(msgspec.Struct, frozen=True, gc=False):
+    """Raise the dispatch's hold to `wanted`, or as far as every budget allows, on every scope on which it is held.
+
+    Less than `smallest` in all is refused, and then nothing changes; nor does it when as much is held already, or where
+    it is held on a scope that no budget here is about: nobody knows what may be spent there.
+    """
+
+    dispatch_id: bytes
+    wanted_nano_usd: int
+    smallest_nano_usd: int
+    budgets: tuple[Budget, ...]
+
+
 class Settle(msgspec.Struct, frozen=True, gc=False):
     """Remove the dispatch's hold and add its cost to what was spent, wherever it was held."""
 
@@ -57,7 +70,7 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     scope: str
 
 
-Operation = Admit | Settle | Renew | Seed | Read
+Operation = Admit | Extend | Settle | Renew | Seed | Read
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -95,5 +108,6 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
     held_nano_usd: int
 
 
-# Of Admit; of Settle; of Renew and Seed, whether they changed anything; of Read.
+# Of Admit, and of Extend (False: there is no such hold under these budgets); of Settle; of Renew and Seed, whether they
+# changed anything; of Read.
 Result = Held | Exceeded | Unknown | Settled | bool | Balance

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keystore.policy.drift import Look
 from keystore.policy.operations import (
     Admit,
     Balance,
     Budget,
     Exceeded,
+    Extend,
     Held,
     Operation,
     Read,
@@ -54,10 +56,25 @@ class Oracle:
             self._seen_ms = now_ms - interval_ms if left else now_ms
         return [self._one(operation, now_ms) for operation in operations]
 
+    def look(self, scope: str) -> Look:
+        """What `lua/look.lua` tells of a scope that is known."""
+        unsettled = {
+            dispatch_id: self._amounts.get(dispatch_id)
+            for dispatch_id, scopes in self._scopes.items()
+            if scope in scopes
+        }
+        return Look(self._spent[scope], unsettled)
+
+    def correct(self, scope: str, amount_nano_usd: int) -> None:
+        """`lua/correct.lua`, where it does something."""
+        self._spent[scope] += amount_nano_usd
+
     def _one(self, operation: Operation, now_ms: int) -> Result:
         match operation:
             case Admit():
                 return self._admit(operation, now_ms)
+            case Extend():
+                return self._extend(operation)
             case Settle():
                 return self._settle(operation)
             case Renew(dispatch_id):
@@ -91,6 +108,26 @@ class Oracle:
         for budget in asked.budgets:
             self._held[budget.scope] += granted
         return Held(granted)
+
+    def _extend(self, asked: Extend) -> Result:
+        amount = self._amounts.get(asked.dispatch_id)
+        if amount is None:
+            return False
+        if amount >= asked.wanted_nano_usd:
+            return Held(amount)
+        budgets = {budget.scope: budget for budget in asked.budgets}
+        more = asked.wanted_nano_usd - amount
+        for scope in self._scopes[asked.dispatch_id]:
+            if scope not in budgets:
+                return False
+            left = self._left(budgets[scope])
+            if left < max(1, asked.smallest_nano_usd - amount):
+                return Exceeded(budgets[scope], self._spent[scope], self._held[scope])
+            more = min(more, left)
+        self._amounts[asked.dispatch_id] = amount + more
+        for scope in self._scopes[asked.dispatch_id]:
+            self._held[scope] += more
+        return Held(amount + more)
 
     def _settle(self, asked: Settle) -> Settled:
         if asked.dispatch_id not in self._scopes:

@@ -116,7 +116,8 @@ class Members:
     """A caller's members, over the deployment's defaults and under its `extra_body`.
 
     drops: members that this wire does not take are left out rather than refused. dropped: what has been left out
-    already, as `additional_drop_params` say. What `allowed_openai_params` name, and nobody takes, is passed on as it is.
+    already, as `additional_drop_params` say. What `allowed_openai_params` name is passed on as it is, if nobody takes
+    it.
     """
 
     def __init__(self, body: bytes, deployment: Deployment) -> None:

@@ -18,6 +18,8 @@ from prometheus_client import CollectorRegistry
 from router.accounting import Accounting
 from router.catalog import Catalog, Deployment
 from router.engine import Engine
+from router.extensions import Extensions
+from router.live import LiveHolds
 from router.metrics import CallMetrics
 from router.mock import MockTransport
 from router.routing.health import Health
@@ -61,6 +63,7 @@ class Bench:
                 randomness=random.Random(1),
                 clock=time.monotonic,
             ),
+            extend=Extensions(LiveHolds()).extend,
             clock=time.monotonic,
         )
 

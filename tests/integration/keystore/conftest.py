@@ -38,6 +38,9 @@ CATALOG = common_pb2.Catalog(
             name="priced", input_nano_usd_per_mtok=1_000_000_000, output_nano_usd_per_mtok=2_000_000_000
         ),
         common_pb2.CatalogModel(name="unpriced", unpriced=True),
+        common_pb2.CatalogModel(
+            name="shown", output_nano_usd_per_mtok=2_000_000_000, max_output_tokens=100_000, shows_all_output=True
+        ),
     ]
 )
 ANSWER_SECONDS = 10
@@ -100,6 +103,24 @@ class Peer:
         if reply.HasField("refused"):
             raise GatewayError.from_proto(reply.refused)
         return reply.admitted
+
+    async def extend(self, dispatch_id: bytes, key_id: str, wanted_nano_usd: int, smallest_nano_usd: int) -> int:
+        """Ask for more of a hold; what is held then. GatewayError: the refusal."""
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[self._sequence + 1] = answer
+        self.send(
+            extend=keystore_pb2.Extend(
+                dispatch_id=dispatch_id,
+                key_id=key_id,
+                wanted_nano_usd=wanted_nano_usd,
+                smallest_nano_usd=smallest_nano_usd,
+            )
+        )
+        async with asyncio.timeout(ANSWER_SECONDS):
+            reply = await answer
+        if reply.HasField("refused"):
+            raise GatewayError.from_proto(reply.refused)
+        return int(reply.extended.held_nano_usd)
 
     def new_id(self) -> bytes:
         """A dispatch id."""

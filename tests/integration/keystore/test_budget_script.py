@@ -15,6 +15,8 @@ from keystore.policy.operations import (
     Admit,
     Balance,
     Budget,
+    Exceeded,
+    Extend,
     Held,
     Operation,
     Read,
@@ -49,9 +51,18 @@ def admissions(draw: st.DrawFn) -> Admit:
     return Admit(draw(ids), full, smallest, budgets)
 
 
+@st.composite
+def extensions(draw: st.DrawFn) -> Extend:
+    wanted = draw(amounts)
+    scopes = draw(st.lists(st.sampled_from(SCOPES), max_size=3, unique=True))
+    budgets = tuple(Budget(scope, draw(st.sampled_from(CAPS))) for scope in scopes)
+    return Extend(draw(ids), wanted, draw(st.integers(0, wanted)), budgets)
+
+
 operations = st.one_of(
     admissions(),
     admissions(),
+    extensions(),
     st.builds(Settle, ids, costs),
     st.builds(Renew, ids),
     st.builds(Seed, st.sampled_from(SCOPES), costs),
@@ -147,6 +158,8 @@ def test_no_cap_is_passed_while_no_cost_exceeds_its_hold(server: Server, data: s
     for pause_ms in data.draw(st.lists(st.sampled_from([0, 10, 20_000, LEASE_MS]), max_size=25)):
         now_ms += pause_ms
         if granted and data.draw(st.booleans()):
+            _extend_one(server, data, caps, granted, now_ms)
+        elif granted and data.draw(st.booleans()):
             dispatch_id = data.draw(st.sampled_from(sorted(granted)))
             held, live = granted.pop(dispatch_id)
             # An expired hold's money may be held by another already: its cost is an overrun, and not of this test.
@@ -167,6 +180,47 @@ def test_no_cap_is_passed_while_no_cost_exceeds_its_hold(server: Server, data: s
         for scope, balance in server.balances(now_ms).items():
             assert balance.spent_nano_usd + balance.held_nano_usd <= caps[scope]
             assert balance.held_nano_usd >= 0
+
+
+def _extend_one(
+    server: Server, data: st.DataObject, caps: dict[str, int], granted: dict[bytes, tuple[int, int]], now_ms: int
+) -> None:
+    """The hold of some dispatch, under the budgets of all scopes; it never shrinks."""
+    dispatch_id = data.draw(st.sampled_from(sorted(granted)))
+    wanted = data.draw(st.integers(0, 3_000))
+    budgets = tuple(Budget(scope, cap) for scope, cap in caps.items())
+    (result,) = server.decide([Extend(dispatch_id, wanted, data.draw(st.integers(0, wanted)), budgets)], now_ms) or [0]
+    if isinstance(result, Held):
+        held, live = granted[dispatch_id]
+        assert held <= result.nano_usd <= max(held, wanted)
+        granted[dispatch_id] = (result.nano_usd, live)
+
+
+def test_a_hold_grows_to_what_all_its_budgets_have_left_or_not_at_all(server: Server) -> None:
+    server.clear()
+    budgets = (Budget("gateway", 1_000), Budget("key:a", 70))
+    server.decide([Seed("gateway", 0), Seed("key:a", 0), Admit(IDS[0], 50, 1, budgets)], START_MS)
+    grow = Extend(IDS[0], 100, 60, budgets)
+    assert server.decide([grow, grow], START_MS) == [Held(70), Exceeded(budgets[1], 0, 70)]
+    # As much as is wanted is held already: asked twice, it is answered twice.
+    assert server.decide([Extend(IDS[0], 70, 60, budgets)], START_MS) == [Held(70)]
+    assert server.balances(START_MS) == {"gateway": Balance(0, 70), "key:a": Balance(0, 70)}
+    assert server.decide([Settle(IDS[0], 65), Extend(IDS[0], 80, 71, budgets)], START_MS) == [Settled.HELD, False]
+    assert server.balances(START_MS) == {"gateway": Balance(65, 0), "key:a": Balance(65, 0)}
+
+
+def test_a_hold_does_not_grow_where_no_cap_is_known(server: Server) -> None:
+    server.clear()
+    budgets = (Budget("gateway", 1_000), Budget("key:a", 1_000))
+    server.decide([Seed("gateway", 0), Seed("key:a", 0), Admit(IDS[0], 50, 1, budgets)], START_MS)
+    assert server.decide([Extend(IDS[0], 100, 60, budgets[:1])], START_MS) == [False]
+    assert server.balances(START_MS) == {"gateway": Balance(0, 50), "key:a": Balance(0, 50)}
+
+
+def test_an_expired_hold_does_not_grow(server: Server) -> None:
+    dispatch_id, now_ms = _expired(server)
+    assert server.decide([Extend(dispatch_id, 20, 11, (Budget("gateway", 100),))], now_ms) == [False]
+    assert server.balances(now_ms) == {"gateway": Balance(0, 0)}
 
 
 def test_nothing_is_done_in_another_epoch(server: Server) -> None:

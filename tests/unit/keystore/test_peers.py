@@ -27,6 +27,13 @@ def test_where_routers_differ_the_dearest_counts() -> None:
     assert dearest([one, _catalog("m")]) == {"m": Prices(1, 9, 0, 0)}
 
 
+def test_a_model_shows_all_it_writes_only_where_every_router_says_so() -> None:
+    shown, unknown = _catalog("m", shows_all_output=True), _catalog("m")
+    assert dearest([shown, shown])["m"].shows_all_output
+    assert not dearest([shown, unknown])["m"].shows_all_output
+    assert not dearest([unknown, shown])["m"].shows_all_output
+
+
 def test_prices_outlive_the_last_router_but_not_its_successor() -> None:
     peers, first, second = Peers(), _peer(), _peer()
     assert peers.prices is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import structlog
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
@@ -276,3 +277,22 @@ def test_durations_are_counted_up_to_each_bound_and_a_bound_belongs_to_its_bucke
     assert [value("tollhouse_call_seconds_bucket", {"group": "gpt", "le": le}) for le in bounds] == [1, 2, 2, 3]
     assert value("tollhouse_call_seconds_count", {"group": "gpt"}) == 3
     assert value("tollhouse_call_seconds_sum", {"group": "gpt"}) == 600.102
+
+
+def test_a_stream_that_was_cut_is_billed_as_it_was_counted_and_no_more_than_is_held_in_the_end() -> None:
+    attempt = Attempt(deployment(), 1, 200, content_bytes=4, counted_tokens=50)
+    call = request(held=10_000, bound=10**6, stream=True)
+    cut = Outcome(SUCCESS, [attempt], 400, duration_ms=1, held_nano_usd=10**9)
+    entry = entry_of(call, cut)
+    assert entry.estimated
+    assert entry.usage.output_tokens == 50
+    assert entry.held_nano_usd == 10**9
+    assert entry.cost_nano_usd == 100 * 2_500 + 50 * 10_000
+    assert entry_of(call, msgspec.structs.replace(cut, held_nano_usd=700)).cost_nano_usd == 700
+    assert entry_of(call, msgspec.structs.replace(cut, held_nano_usd=None)).cost_nano_usd == 10_000
+
+
+def test_a_stream_that_was_cut_after_its_usage_had_come_is_billed_for_that() -> None:
+    attempt = Attempt(deployment(), 1, 200, usage=REPORTED, counted_tokens=50)
+    entry = entry_of(request(held=10, stream=True), outcome(SUCCESS, attempt))
+    assert (entry.usage, entry.cost_nano_usd, entry.estimated) == (REPORTED, REPORTED_COST, False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from gateway.v1 import common_pb2, router_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.allowance import is_affordable, output_limit
+from router.allowance import is_affordable, next_slice, output_limit, paid_output_tokens, whole_call
 from router.catalog import Deployment
 from services.errors import GatewayError, Reason
 from services.money import Rates
@@ -66,6 +68,19 @@ def test_a_limit_without_money_is_imposed_as_it_is() -> None:
     assert output_limit(check, PLAIN, 0) == 1
 
 
+def test_what_is_held_by_now_counts_where_it_is_more_than_at_first() -> None:
+    assert output_limit(request(10 + 80), PLAIN, 0) == 40
+    assert output_limit(request(10 + 80), PLAIN, 0, 10 + 120) == 60
+
+
+def test_no_limit_beyond_the_providers_own_is_imposed() -> None:
+    """It may refuse a request for more than it can."""
+    short = replace(PLAIN, max_output_tokens=30)
+    assert output_limit(request(10 + 80, limit=40), short, 0) == 30
+    assert output_limit(request(10 + 200), short, 0) == 0
+    assert output_limit(request(10 + 58, limit=29), short, 0) == 29
+
+
 amounts = st.integers(0, 10**12)
 rates = st.integers(0, 10**9)
 
@@ -85,3 +100,18 @@ def test_no_attempt_may_cost_more_than_what_is_left(
     assert there.ceiling_rates.ceiling(input_tokens=tokens, output_tokens=answer) <= held - spent
     assert imposed <= bound
     assert not limit or imposed <= limit
+
+
+@given(rates, rates, st.integers(0, 10**6), st.integers(1, 10**5), st.integers(1, 8), st.data())
+def test_a_slice_pays_for_what_it_was_asked_for(in_rate, out_rate, tokens, bound, choices, data) -> None:
+    asked, there = request(0, bound=bound, choices=choices, input_tokens=tokens), deployment(in_rate, out_rate)
+    spent = data.draw(amounts)
+    paid = data.draw(st.integers(1, bound * choices))
+    wanted, smallest = next_slice(asked, there, spent, paid)
+    whole, least = whole_call(asked, there, spent)
+    assert least <= smallest <= whole
+    assert wanted <= whole
+    for held, expected in ((wanted, 2 * paid), (smallest, paid + 16 * choices)):
+        got = paid_output_tokens(asked, there, held - spent)
+        assert got is None or got >= min(expected, bound * choices)
+    assert paid_output_tokens(asked, there, whole - spent) is None

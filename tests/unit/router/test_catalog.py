@@ -336,6 +336,13 @@ def test_groups_keep_the_files_order() -> None:
     assert [model.name for model in catalog.to_proto().models] == ["z", "a", "m"]
 
 
+def test_a_group_shows_all_it_writes_only_if_every_deployment_does() -> None:
+    entry = "- {model_name: %s, litellm_params: {model: openai/%s}}"
+    items = [entry % each for each in (("a", "gpt-4o"), ("a", "gpt-4.1"), ("b", "gpt-4o"), ("b", "o3"), ("c", "new"))]
+    models = catalog_of("\n".join(["model_list:", *items])).to_proto().models
+    assert [(model.name, model.shows_all_output) for model in models] == [("a", True), ("b", False), ("c", False)]
+
+
 def test_one_entry_that_cannot_be_served_yet_does_not_stop_the_others() -> None:
     left_out = "- {model_name: left-out, litellm_params: {model: predibase/llama}}"
     both = "- {model_name: both, litellm_params: {model: %s}}"

@@ -28,7 +28,7 @@ from router.wire.base import HttpRequest
 from router.wire.openai import OpenAIWire
 from services.errors import GatewayError, Reason
 from services.money import Rates
-from tests.engine_bench import Log, Recorder
+from tests.engine_bench import Budget, Log, Recorder
 
 NUM_RETRIES = 1
 RATES = Rates(input=1_000_000_000, output=2_000_000_000)  # 1,000 and 2,000 nano-USD a token
@@ -108,6 +108,7 @@ class Bench:
         self.providers = Providers()
         self.log = Log(self.events)
         self.now = 0.0
+        self.budget = Budget()
         self.deployments = [deployment("a"), deployment("b")]
         metrics = CallMetrics(CollectorRegistry())
         self.engine = Engine(
@@ -123,6 +124,7 @@ class Bench:
                 randomness=random.Random(1),
                 clock=lambda: self.now,
             ),
+            extend=self.budget.extend,
             clock=lambda: self.now,
         )
 
@@ -350,6 +352,21 @@ async def test_a_deployment_that_the_hold_cannot_pay_for_is_passed_over(bench: B
     hold.held_nano_usd -= 1
     bench.log.entries.clear()
     assert (await bench.fails(bench.caller(hold=hold))).reason == Reason.ERROR_REASON_BUDGET_EXCEEDED
+
+
+@pytest.mark.parametrize(("cap", "limit"), [(10**9, None), (1_000 * 1_000 + 300 * 2_000, 300), (0, 64)])
+async def test_where_a_slice_cannot_grow_the_whole_is_held_or_what_there_is(
+    bench: Bench, cap: int, limit: object
+) -> None:
+    """The group that was asked for shows all it writes; this deployment, a fallback, does not."""
+    bench.budget.cap_nano_usd = cap
+    hold = common_pb2.Hold(
+        held_nano_usd=1_000 * 1_000 + 64 * 2_000, output_tokens_bound=1_000, choices=1, epoch="e", extendable=True
+    )
+    await bench.engine.run(bench.caller(stream=True, hold=hold))
+    assert bench.budget.asked == [(1_000 * 1_000 + 1_000 * 2_000, 1_000 * 1_000 + 16 * 2_000)]
+    assert bench.providers.requests[0][1].get("max_tokens") == limit
+    assert bench.entry.held_nano_usd == max(hold.held_nano_usd, bench.budget.held_nano_usd)
 
 
 async def test_a_short_call_that_its_hold_pays_in_full_is_not_passed_over(bench: Bench) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from keystore.policy.holds import DEFAULT_OUTPUT_TOKENS, SMALLEST_OUTPUT_TOKENS, Prices, size
+from keystore.policy.holds import DEFAULT_OUTPUT_TOKENS, SLICE_OUTPUT_TOKENS, SMALLEST_OUTPUT_TOKENS, Prices, size
 from services.money import MAX_BUDGET_NANO_USD, Rates
 
 rates = st.integers(0, 200_000_000_000)
-prices = st.builds(Prices, rates, rates, st.integers(0, 10_000_000), st.integers(0, 200_000))
+prices = st.builds(Prices, rates, rates, st.integers(0, 10_000_000), st.integers(0, 200_000), st.booleans())
 tokens = st.integers(0, 2_000_000)
 
 
@@ -49,7 +49,9 @@ def test_the_full_hold_pays_for_any_call_within_its_bounds(
         input_tokens=input_tokens, output_tokens=output
     )
     assert needed.full_nano_usd >= min(charged, MAX_BUDGET_NANO_USD + 1)
-    assert needed.output_tokens_limit(needed.full_nano_usd) == 0
+    open_end = not (output_limit or price.max_output_tokens) and price.output_nano_usd_per_mtok > 0
+    assert needed.output_tokens_limit(needed.full_nano_usd) == (DEFAULT_OUTPUT_TOKENS if open_end else 0)
+    assert needed.first_nano_usd == needed.full_nano_usd
 
 
 @given(prices, tokens, tokens, st.integers(0, 128), st.data())
@@ -69,6 +71,35 @@ def test_the_limit_that_a_part_buys_never_costs_more_than_the_part(
         return exact.full_nano_usd
 
     assert bound(limit) <= held < bound(limit + 1)
+
+
+@given(prices, tokens, tokens, st.integers(0, 128))
+def test_a_stream_s_first_slice_pays_for_its_tokens_and_may_grow(
+    price: Prices, input_tokens: int, output_limit: int, choices: int
+) -> None:
+    members = {"input_tokens_bound": input_tokens, "choices": choices}
+    needed = size(price, output_tokens_limit=output_limit, stream=True, **members)
+    known = output_limit or price.max_output_tokens
+    if not known or not price.shows_all_output:
+        assert needed == size(price, output_tokens_limit=output_limit, **members)
+        return
+    slice_only = size(price, output_tokens_limit=min(known, SLICE_OUTPUT_TOKENS), **members)
+    assert needed.first_nano_usd == slice_only.full_nano_usd
+    assert needed.smallest_nano_usd <= needed.first_nano_usd <= needed.full_nano_usd
+    assert needed.is_slice(needed.first_nano_usd) == (needed.first_nano_usd < needed.full_nano_usd)
+    assert needed.output_tokens_limit(needed.first_nano_usd) == 0
+    if needed.smallest_nano_usd < needed.first_nano_usd < needed.full_nano_usd:
+        # Less than the first slice is what a budget has left: it buys a limit, and does not grow.
+        assert not needed.is_slice(needed.first_nano_usd - 1)
+        assert 0 < needed.output_tokens_limit(needed.first_nano_usd - 1) < SLICE_OUTPUT_TOKENS
+
+
+def test_an_answer_whose_end_nobody_knows_is_limited_to_what_is_held() -> None:
+    price = Prices(output_nano_usd_per_mtok=1_000_000, shows_all_output=True)
+    needed = size(price, input_tokens_bound=0, output_tokens_limit=0, choices=1, stream=True)
+    assert needed.first_nano_usd == needed.full_nano_usd == DEFAULT_OUTPUT_TOKENS
+    assert needed.output_tokens_limit(needed.full_nano_usd) == DEFAULT_OUTPUT_TOKENS
+    assert not needed.is_slice(needed.full_nano_usd)
 
 
 def test_a_bound_beyond_every_budget_stays_exact_in_the_script_s_numbers() -> None:
