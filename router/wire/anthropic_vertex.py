@@ -26,4 +26,5 @@ class AnthropicVertexWire(AnthropicWire):
             deployment,
             stream=stream,
             show_usage=request.show_usage,
+            dropped=request.dropped,
         )

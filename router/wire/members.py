@@ -115,9 +115,9 @@ def _names(given: Mapping[str, msgspec.Raw], member: str) -> list[str]:
 class Members:
     """A caller's members, over the deployment's defaults and under its `extra_body`.
 
-    drops: members that this wire does not take are left out rather than refused. dropped: what has been left out
-    already, as `additional_drop_params` say. What `allowed_openai_params` name is passed on as it is, if nobody takes
-    it.
+    drops: members that this wire does not take are left out rather than refused. dropped: what has been left out so
+    far, the first as `additional_drop_params` say. What `allowed_openai_params` name is passed on as it is, if nobody
+    takes it.
     """
 
     def __init__(self, body: bytes, deployment: Deployment) -> None:
@@ -165,6 +165,12 @@ class Members:
             for name, raw in self.left().items()
             if name not in ignored and not (name in neutral and _equals(raw, neutral[name]))
         ]
+
+    def leave_out(self, provider: str, names: Sequence[str]) -> None:
+        """Drop what the provider does not take; GatewayError (INVALID_REQUEST) names it where nothing is dropped."""
+        if names and not self.drops:
+            raise not_taken(provider, names)
+        self.dropped += names
 
     def passed(self) -> _Raws:
         """What nobody took of an extra body: the provider's own words, for the provider as they are."""

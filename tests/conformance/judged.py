@@ -83,7 +83,8 @@ def _of_stream(body: bytes) -> tuple[dict[str, Any], Any]:
     choices: dict[int, dict[str, Any]] = {}
     last: dict[str, Any] = {}
     for event in body.decode().split("\n\n"):
-        data = event.removeprefix("data: ").strip()
+        # A comment may stand before an event.
+        data = "".join(line for line in event.split("\n") if not line.startswith(":")).removeprefix("data: ").strip()
         if not data or data == "[DONE]":
             continue
         chunk = json.loads(data)
@@ -93,7 +94,7 @@ def _of_stream(body: bytes) -> tuple[dict[str, Any], Any]:
         last["usage"] = chunk.get("usage") or last.get("usage")
         for choice in chunk["choices"]:
             _add(choices.setdefault(choice["index"], {"tool_calls": []}), choice)
-    if not body.rstrip().endswith(b"data: [DONE]"):
+    if b"data: [DONE]" not in body:
         return {}, "the stream has no end"
     return _facts(last, [choices[index] for index in sorted(choices)]), None
 

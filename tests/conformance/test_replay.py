@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from asyncio.subprocess import Process
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -56,6 +58,7 @@ PREFIXES: Mapping[str, Mapping[str, str]] = {
     "gemini": {"gemini": "gemini", "vertex": "vertex_ai"},
     "bedrock-converse": {"bedrock": "bedrock/converse"},
     "bedrock-invoke": {"bedrock": "bedrock/invoke"},
+    "cohere-v1": {"cohere": "cohere/v1"},
     "cohere-v2": {"cohere": "cohere"},
     "ollama": {"ollama": "ollama_chat"},
 }
@@ -90,8 +93,15 @@ async def replay(traffic: Path) -> AsyncIterator[str]:
 def entry(exchange: Exchange, upstream: str) -> dict[str, Any]:
     """The deployment whose provider is one recording."""
     prefix = PREFIXES[exchange["dialect"]].get(exchange["provider"], "openai_like")
-    params = {"model": f"{prefix}/{exchange['model']}", "api_base": f"{upstream}/{exchange['id']}", "api_key": "sk-key"}
-    return {"model_name": exchange["id"], "litellm_params": params}
+    model = exchange["model"]
+    url = urlsplit(exchange["request"]["url"])
+    params = {"api_base": f"{upstream}/{exchange['id']}", "api_key": "sk-key"}
+    if prefix == "azure":
+        # Its address names the deployment, where the recorded body may name nothing, and which of its two APIs it is.
+        params["api_version"] = parse_qs(url.query)["api-version"][0]
+        named = re.search("/deployments/([^/]+)/", url.path)
+        prefix, model = ("azure", named[1]) if named else ("azure_ai", model)
+    return {"model_name": exchange["id"], "litellm_params": {"model": f"{prefix}/{model}", **params}}
 
 
 async def verdict_of(gateway: Gateway, upstream: str, exchange: Exchange) -> Verdict:
@@ -99,7 +109,7 @@ async def verdict_of(gateway: Gateway, upstream: str, exchange: Exchange) -> Ver
     asked = exchange["openai_request"]
     body = {**(exchange["request"]["body"] if "same_as" in asked else asked), "model": exchange["id"]}
     if exchange["stream"]:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        body["stream"] = True
     async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.post(f"{gateway.base_url}/v1/chat/completions", json=body, headers=gateway.headers)
         seen = (await client.get(f"{upstream}/{exchange['id']}/__seen")).json()["requests"]

@@ -20,7 +20,7 @@ from router.wire.anthropic.tools import choice_of, tools_of
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
 from router.wire.http import post
-from router.wire.members import NUMBER, RAWS, TEXT, Members, invalid, not_taken
+from router.wire.members import NUMBER, RAWS, TEXT, Members, invalid
 from router.wire.params import output_limit_of, refuse_several_choices, response_format_of, stop_of, wants_usage
 
 _HEADERS = {"anthropic-version": "2023-06-01"}
@@ -99,10 +99,9 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
         **_sampling(members),
     }
     untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL) + (["reasoning_effort"] if thinking.untaken else [])
-    if untaken and not members.drops:
-        raise not_taken("Anthropic", untaken)
+    members.leave_out("Anthropic", untaken)
     sent = {name: value for name, value in sent.items() if value is not None}
-    return MessageRequest({**sent, **members.passed()}, stream and show_usage, (*members.dropped, *untaken))
+    return MessageRequest({**sent, **members.passed()}, stream and show_usage, tuple(members.dropped))
 
 
 def _output(members: Members, thinking: Thinking) -> tuple[dict[str, object] | None, list[TextBlock]]:

@@ -39,10 +39,8 @@ _SAID_ELSEWHERE = ("model", "stream", "stream_options", "service_tier")
 class _Language(Protocol):
     """What a family speaks."""
 
-    def body(
-        self, body: bytes, deployment: Deployment, *, stream: bool, limit: int
-    ) -> tuple[Mapping[str, object], bool]:
-        """The body, and whether the caller of a stream wants the event with the usage."""
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
+        """What is asked. Raises GatewayError (INVALID_REQUEST)."""
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
         """A whole answer."""
@@ -68,13 +66,14 @@ class InvokeWire:
 
     def encode(self, body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
         language = self._language_of(deployment)
-        sent, show_usage = language.body(body, deployment, stream=stream, limit=output_tokens_limit)
+        asked = language.body(body, deployment, stream=stream, limit=output_tokens_limit)
         return post(
             url_of(deployment, "invoke-with-response-stream" if stream else "invoke"),
-            msgspec.json.encode(sent),
+            msgspec.json.encode(asked.members),
             deployment,
             stream=stream,
-            show_usage=stream and show_usage,
+            show_usage=stream and asked.show_usage,
+            dropped=asked.dropped,
             accept=EVENT_STREAM if stream else "",
         )
 
@@ -127,11 +126,10 @@ class _Claude:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._wire = AnthropicWire(clock)
 
-    def body(
-        self, body: bytes, deployment: Deployment, *, stream: bool, limit: int
-    ) -> tuple[Mapping[str, object], bool]:
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
         asked = self._wire.encode(body, deployment, stream=stream, output_tokens_limit=limit)
-        return {"anthropic_version": _ANTHROPIC_VERSION, **_without_what_is_said_elsewhere(asked)}, asked.show_usage
+        members = {"anthropic_version": _ANTHROPIC_VERSION, **_without_what_is_said_elsewhere(asked)}
+        return prompts.Asked(members, asked.show_usage, asked.dropped)
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
         return self._wire.decode(body, deployment)
@@ -144,11 +142,9 @@ class _Chat:
     def __init__(self) -> None:
         self._wire = OpenAIWire()
 
-    def body(
-        self, body: bytes, deployment: Deployment, *, stream: bool, limit: int
-    ) -> tuple[Mapping[str, object], bool]:
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
         asked = self._wire.encode(body, deployment, stream=stream, output_tokens_limit=limit)
-        return _without_what_is_said_elsewhere(asked), asked.show_usage
+        return prompts.Asked(_without_what_is_said_elsewhere(asked), asked.show_usage, asked.dropped)
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
         return self._wire.decode(body, deployment)
@@ -161,9 +157,7 @@ class _Nova:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
 
-    def body(
-        self, body: bytes, deployment: Deployment, *, stream: bool, limit: int
-    ) -> tuple[Mapping[str, object], bool]:
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
         members = Members(body, deployment)
         show_usage = wants_usage(members)
         sent = body_of(members, deployment, limit)
@@ -172,7 +166,7 @@ class _Nova:
         for name, value in fields.items() if isinstance(fields, dict) else ():
             before = sent.get(name)
             sent[name] = {**value, **before} if isinstance(before, dict) and isinstance(value, dict) else value
-        return {"schemaVersion": "messages-v1", **sent}, show_usage
+        return prompts.Asked({"schemaVersion": "messages-v1", **sent}, show_usage, tuple(members.dropped))
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
         return decode(body, deployment, created=int(self._clock()))
@@ -204,9 +198,7 @@ class _Prompted:
         self._family = family
         self._clock = clock
 
-    def body(
-        self, body: bytes, deployment: Deployment, *, stream: bool, limit: int
-    ) -> tuple[Mapping[str, object], bool]:
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
         return prompts.encode(self._family, body, deployment, limit)
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:

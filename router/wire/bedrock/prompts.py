@@ -23,7 +23,7 @@ from router.wire.bedrock.stream import exception_in
 from router.wire.chat import ChatUsage, Choice, Completion, Count, count
 from router.wire.chat import Message as Said
 from router.wire.eventstream import MessageCutter, message_in
-from router.wire.members import NUMBER, Members, invalid, not_taken
+from router.wire.members import NUMBER, Members, invalid
 from router.wire.params import output_limit_of, refuse_several_choices, stop_of, wants_usage
 from router.wire.translated import TranslatedStream
 
@@ -165,8 +165,17 @@ class _Written(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Written)
 
 
-def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_limit: int) -> tuple[Body, bool]:
-    """The body, and whether the caller wants the event with the usage. Raises GatewayError (INVALID_REQUEST)."""
+class Asked(msgspec.Struct, frozen=True):
+    """A body of InvokeModel. show_usage: the caller of a stream wants the event with the usage; dropped: what of the
+    caller's members is not in it."""
+
+    members: Mapping[str, object]
+    show_usage: bool
+    dropped: tuple[str, ...]
+
+
+def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_limit: int) -> Asked:
+    """Raises GatewayError (INVALID_REQUEST)."""
     members = Members(body, deployment)
     messages = [(message.role, _text_of(message, f"messages[{at}]")) for at, message in enumerate(messages_of(members))]
     refuse_several_choices(members, "Bedrock")
@@ -181,11 +190,11 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
     asked = {name: value for name, value in given.items() if value is not None}
     untaken = [name for name in asked if name not in family.names]
     untaken += members.untaken(ignored=IGNORED, neutral=NEUTRAL)
-    if untaken and not members.drops:
-        raise not_taken("Bedrock", untaken)
+    members.leave_out("Bedrock", untaken)
     parameters: Body = {family.names[name]: value for name, value in asked.items() if name in family.names}
     said: Body = {family.prompt: _prompt(family.template, messages)} if family.prompt else _cohere(messages)
-    return {**said, **({family.nested: parameters} if family.nested else parameters), **members.passed()}, show_usage
+    sent = {**said, **({family.nested: parameters} if family.nested else parameters), **members.passed()}
+    return Asked(sent, show_usage, tuple(members.dropped))
 
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:

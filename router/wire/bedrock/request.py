@@ -26,7 +26,7 @@ from router.wire.bedrock.models import takes_structured_output
 from router.wire.bedrock.thinking import thinking_of
 from router.wire.bedrock.tools import tools_of
 from router.wire.http import post
-from router.wire.members import NUMBER, RAWS, TEXT, Members, invalid, not_taken
+from router.wire.members import NUMBER, RAWS, TEXT, Members, invalid
 from router.wire.params import (
     ResponseFormat,
     output_limit_of,
@@ -97,12 +97,14 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     """Raises GatewayError (INVALID_REQUEST)."""
     members = Members(body, deployment)
     show_usage = wants_usage(members)
+    sent = msgspec.json.encode(body_of(members, deployment, output_tokens_limit))
     return post(
         url_of(deployment, "converse-stream" if stream else "converse"),
-        msgspec.json.encode(body_of(members, deployment, output_tokens_limit)),
+        sent,
         deployment,
         stream=stream,
         show_usage=stream and show_usage,
+        dropped=tuple(members.dropped),
         accept=EVENT_STREAM if stream else "",
     )
 
@@ -157,8 +159,7 @@ def _models_own(members: Members, untaken: list[str]) -> Body:
     """
     left = members.untaken(ignored=IGNORED, neutral=NEUTRAL)
     untaken = [name for name in left if name in _NOT_TAKEN] + untaken
-    if untaken and not members.drops:
-        raise not_taken("Bedrock", untaken)
+    members.leave_out("Bedrock", untaken)
     return {
         **{name: raw for name, raw in members.left().items() if name in left and name not in _NOT_TAKEN},
         **members.passed(),

@@ -18,7 +18,7 @@ from router.wire.cohere.sampling import sampling_of
 from router.wire.cohere.thinking import thinking_of
 from router.wire.cohere.tools import tools_of
 from router.wire.http import post
-from router.wire.members import FLAG, RAW, Members, not_taken
+from router.wire.members import FLAG, RAW, Members
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
@@ -74,8 +74,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     untaken += sampling.untaken
     untaken += ["reasoning_effort"] if thinking.untaken else []
     untaken += ["service_tier"] if other_tier else []
-    if untaken and not members.drops:
-        raise not_taken("Cohere", untaken)
+    members.leave_out("Cohere", untaken)
     sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         _url(deployment.api_base),
@@ -83,6 +82,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         deployment,
         stream=stream,
         show_usage=stream and show_usage,
+        dropped=tuple(members.dropped),
     )
 
 

@@ -17,7 +17,7 @@ from router.wire.cohere.sampling import sampling_of
 from router.wire.cohere_v1.messages import conversation_of
 from router.wire.cohere_v1.tools import tools_of
 from router.wire.http import post
-from router.wire.members import RAW, Members, not_taken
+from router.wire.members import RAW, Members
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
@@ -73,8 +73,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     sent.update((name, raw) for name in _OWN if (raw := members.take(name, RAW)) is not None)
     untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL) + sampling.untaken
     untaken += [name for name, asked in (("tool_choice", tools.forced), ("service_tier", other_tier)) if asked]
-    if untaken and not members.drops:
-        raise not_taken("Version 1 of Cohere's Chat", untaken)
+    members.leave_out("Version 1 of Cohere's Chat", untaken)
     sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         _url(deployment.api_base),
@@ -82,6 +81,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         deployment,
         stream=stream,
         show_usage=stream and show_usage,
+        dropped=tuple(members.dropped),
         accept="application/stream+json" if stream else "",
     )
 

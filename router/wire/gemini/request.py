@@ -20,7 +20,7 @@ from router.wire.gemini.thinking import must_sign, thinking_of
 from router.wire.gemini.tools import camel, config_of, tools_of
 from router.wire.google import studio_url, vertex_url
 from router.wire.http import post
-from router.wire.members import TEXT, Members, invalid, not_taken
+from router.wire.members import TEXT, Members, invalid
 from router.wire.params import wants_usage
 
 
@@ -77,8 +77,7 @@ def encode(body: bytes, deployment: Deployment, host: Host, *, stream: bool, out
     }
     neutral = _NEUTRAL if tools.functions else {**_NEUTRAL, "parallel_tool_calls": False}
     untaken = members.untaken(ignored=_IGNORED, neutral=neutral) + ([thinking.untaken] if thinking.untaken else [])
-    if untaken and not members.drops:
-        raise not_taken("Gemini", untaken)
+    members.leave_out("Gemini", untaken)
     sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         host.url(deployment, "streamGenerateContent?alt=sse" if stream else "generateContent"),
@@ -86,6 +85,7 @@ def encode(body: bytes, deployment: Deployment, host: Host, *, stream: bool, out
         deployment,
         stream=stream,
         show_usage=stream and show_usage,
+        dropped=tuple(members.dropped),
         headers={host.key_header: deployment.api_key} if host.key_header and deployment.api_key else {},
     )
 

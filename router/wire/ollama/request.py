@@ -16,7 +16,7 @@ from router.wire.asked import messages_of, tool_choice_of, tools_of
 from router.wire.base import HttpRequest
 from router.wire.functions import FunctionTool, function_tool
 from router.wire.http import post
-from router.wire.members import FLAG, NUMBER, RAW, RAWS, TEXT, Members, invalid, not_taken, read
+from router.wire.members import FLAG, NUMBER, RAW, RAWS, TEXT, Members, invalid, read
 from router.wire.ollama.messages import turns_of
 from router.wire.params import (
     output_limit_of,
@@ -87,8 +87,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     sent.update((name, raw) for name in _OWN if (raw := members.take(name, RAW)) is not None)
     untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL)
     untaken += [name for name, asked in (("tool_choice", forced), ("service_tier", other_tier)) if asked]
-    if untaken and not members.drops:
-        raise not_taken("Ollama", untaken)
+    members.leave_out("Ollama", untaken)
     sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         _url(deployment.api_base),
@@ -96,6 +95,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         deployment,
         stream=stream,
         show_usage=stream and show_usage,
+        dropped=tuple(members.dropped),
         accept="application/x-ndjson" if stream else "",
     )
 
