@@ -185,7 +185,8 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
         raise not_taken("Bedrock", untaken)
     parameters: Body = {family.names[name]: value for name, value in asked.items() if name in family.names}
     said: Body = {family.prompt: _prompt(family.template, messages)} if family.prompt else _cohere(messages)
-    return {**said, **({family.nested: parameters} if family.nested else parameters), **members.passed()}, show_usage
+    # The provider's own words must not undo the limit, which may be what a hold pays for.
+    return {**members.passed(), **said, **({family.nested: parameters} if family.nested else parameters)}, show_usage
 
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
