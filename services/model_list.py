@@ -29,6 +29,7 @@ PROVIDER_OPTIONS: Mapping[str, str] = {
     "account_id": "The account at the provider, where its address has it.",
     "aws_region_name": "The AWS region.",
     "aws_bedrock_runtime_endpoint": "Another address of Bedrock's runtime.",
+    "model_id": "What Bedrock is asked for in the model's place: an inference profile, a model of one's own.",
     "aws_access_key_id": "An AWS key, with `aws_secret_access_key`.",
     "aws_secret_access_key": "Its secret.",
     "aws_session_token": "Its token, when it is a temporary one.",

@@ -83,6 +83,8 @@ class FakeProvider:
         app.router.add_post("/v1/chat/completions", self._answer)
         # Anthropic's path: what is answered there is given whole, as a `body`.
         app.router.add_post("/v1/messages", self._answer)
+        # Bedrock's, which says the model in the path; answered in the same way.
+        app.router.add_post("/model/{model}/{operation}", self._answer)
         # The handler is told when the caller goes away.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
@@ -94,7 +96,7 @@ class FakeProvider:
         headers = {name.lower(): value for name, value in request.headers.items()}
         seen = Seen(headers=headers, body=await request.json())
         self.seen.append(seen)
-        waiting = self._behaviours.get(seen.body["model"]) or [Behaviour()]
+        waiting = self._behaviours.get(request.match_info.get("model") or seen.body["model"]) or [Behaviour()]
         behaviour = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         try:
             await asyncio.sleep(behaviour.head_delay_seconds)

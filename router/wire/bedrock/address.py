@@ -31,5 +31,9 @@ def plain_model_of(deployment: Deployment) -> str:
 
 
 def url_of(deployment: Deployment, operation: str) -> str:
-    """The address of an operation; colons and slashes of an ARN are part of one segment."""
-    return f"{deployment.api_base}/model/{quote(model_of(deployment), safe='')}/{operation}"
+    """The address of an operation; colons and slashes of an ARN are part of one segment.
+
+    The option `model_id` stands in for the model, whose name then only says what it can do.
+    """
+    model = deployment.options.get("model_id") or model_of(deployment)
+    return f"{deployment.api_base}/model/{quote(model, safe='')}/{operation}"

@@ -143,7 +143,6 @@ def _blocks(part: Part, param: str, names: DocumentNames) -> Iterator[Block]:
 def _medium_block(part: Part, medium: Medium, names: DocumentNames) -> Block:
     kind, name = _format(medium)
     if not medium.url:
-        medium.decoded()
         source = _Source(bytes=medium.data)
     elif medium.url.startswith("s3://"):
         source = _Source(s3_location={"uri": medium.url})

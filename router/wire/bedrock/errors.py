@@ -43,7 +43,7 @@ _UNKNOWN_STATUS = 500
 
 # What of ValidationException means a prompt that is too long, beyond what OpenAI's wire knows.
 _TOO_LONG = re.compile(
-    r"input tokens exceeded|exceeds? (the )?(max(imum)?|context)[^.]{0,40}(length|tokens|limit|context)"
+    r"input tokens exceeded|exceeds? (the )?(max(imum)?|context)[^.]{0,40}(length|tokens|context)"
     r"|context limit|input length and `?max_tokens|expected maxLength",
     re.IGNORECASE,
 )

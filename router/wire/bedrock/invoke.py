@@ -164,8 +164,10 @@ class _Nova:
         # The model's own parameters are its own here: no member apart, and `topK` beside the others.
         fields = sent.pop("additionalModelRequestFields", {})
         for name, value in fields.items() if isinstance(fields, dict) else ():
-            before = sent.get(name)
-            sent[name] = {**value, **before} if isinstance(before, dict) and isinstance(value, dict) else value
+            before = sent.setdefault(name, value)
+            if isinstance(before, dict):
+                # The limit among them may be what a hold pays for.
+                sent[name] = {**_members_of(value, name), **before}
         return prompts.Asked({"schemaVersion": "messages-v1", **sent}, show_usage, tuple(members.dropped))
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
@@ -207,6 +209,13 @@ class _Prompted:
     def stream(self, request: HttpRequest, deployment: Deployment) -> StreamDecoder:
         now = self._clock()
         return PromptedStream(deployment, show_usage=request.show_usage, created=int(now), seed=seed_of(request, now))
+
+
+def _members_of(value: object, param: str) -> Mapping[str, object]:
+    """What a caller gave where there is an object already. Raises GatewayError (INVALID_REQUEST)."""
+    if isinstance(value, dict):
+        return value
+    return read(RAWS, msgspec.json.encode(value), param)
 
 
 def _without_what_is_said_elsewhere(asked: HttpRequest) -> dict[str, msgspec.Raw]:

@@ -193,7 +193,8 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
     members.leave_out("Bedrock", untaken)
     parameters: Body = {family.names[name]: value for name, value in asked.items() if name in family.names}
     said: Body = {family.prompt: _prompt(family.template, messages)} if family.prompt else _cohere(messages)
-    sent = {**said, **({family.nested: parameters} if family.nested else parameters), **members.passed()}
+    # The provider's own words must not undo the limit, which may be what a hold pays for.
+    sent = {**members.passed(), **said, **({family.nested: parameters} if family.nested else parameters)}
     return Asked(sent, show_usage, tuple(members.dropped))
 
 

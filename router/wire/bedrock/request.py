@@ -131,24 +131,22 @@ def body_of(members: Members, deployment: Deployment, output_tokens_limit: int) 
         "toolConfig": tools.config,
         "outputConfig": None if by_schema is None or by_tool is not None else _output_config(by_schema),
         "serviceTier": _service_tier(members),
+        # The last that reads the members: what is left then is for the model.
         "additionalModelRequestFields": {
             **thinking.fields,
             **_top_k(members, model),
             **({"tool_choice": tools.anthropic_choice} if tools.anthropic_choice else {}),
+            **_models_own(members, tools.untaken + (["reasoning_effort"] if thinking.untaken else [])),
         },
     }
-    untaken = tools.untaken + (["reasoning_effort"] if thinking.untaken else [])
-    return _completed(sent, own, _models_own(members, untaken))
+    return _completed(sent, own)
 
 
-def _completed(sent: Body, own: Body, fields: Body) -> Body:
-    """The body with what the caller says in Converse's words, which wins, and the model's own parameters."""
+def _completed(sent: Body, own: Body) -> Body:
+    """The body with what the caller says in Converse's words, which wins; members with nothing in them are left out."""
     for name, value in own.items():
         before = sent.get(name)
         sent[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
-    additional = sent["additionalModelRequestFields"]
-    if isinstance(additional, dict):
-        sent["additionalModelRequestFields"] = {**additional, **fields}
     return {name: value for name, value in sent.items() if value or name == "messages"}
 
 

@@ -43,8 +43,10 @@ def thinking_of(
     if effort is None or own is not None:
         return Thinking(fields)
     family = next((said for beginning, said in _FAMILIES.items() if model.startswith(beginning)), None)
-    said = family(effort) if family else None
-    return Thinking({}, untaken=effort != "none") if said is None else Thinking(said)
+    if family is None:
+        return Thinking({}, untaken=effort != "none")
+    said = family(effort)
+    return Thinking(said or {}, untaken=said is None)
 
 
 def _claude(members: Members, deployment: Deployment, max_tokens: int, *, in_tool_loop: bool) -> Thinking:
@@ -67,8 +69,18 @@ def _gpt_oss(effort: str) -> Fields | None:
     return None if effort == "none" else {"reasoning_effort": _OF_THREE[effort]}
 
 
+def _low_or_high(effort: str) -> Fields:
+    # Without the member they do not think, or as little as they can.
+    if effort == "none":
+        return {}
+    return {"reasoning_config": "low" if _OF_THREE[effort] == "low" else "high"}
+
+
 # None: the family cannot be told that.
 _FAMILIES: Mapping[str, Callable[[str], Fields | None]] = {
     "amazon.nova-2": _nova,
+    "moonshotai.": _low_or_high,
     "openai.": _gpt_oss,
+    "qwen.": _low_or_high,
+    "zai.": _low_or_high,
 }

@@ -47,28 +47,16 @@ def tools_of(members: Members, model: str, called: list[str], form: ResponseForm
     choice = asked.tool_choice_of(members)
     parallel = members.take("parallel_tool_calls", FLAG)
     specs = [block for function in functions for block in _tool(function, model)]
-    if choice is not None and choice.mode == "none":
-        return _uncalled(specs, called, model)
-    if not specs and form is None:
-        # Bedrock refuses a conversation with calls of tools that it was not told of.
-        return Tools({"tools": [_bare_tool(name) for name in called]} if called else None)
     if form is not None:
         specs.append({"toolSpec": _json_tool(form)})
         must_call = takes_tool_choice(model) and not thinks
-        return Tools({"tools": specs, **({"toolChoice": {"any": {}}} if must_call else {})})
-    tools = Tools({"tools": specs})
-    if choice is not None and choice.mode != "auto" and not takes_tool_choice(model):
-        tools.untaken.append("tool_choice")
-    elif parallel is False and is_claude(model):
-        kind = _ANTHROPIC_TYPES[choice.mode if choice else "auto"]
-        tools.anthropic_choice = {"type": kind, "disable_parallel_tool_use": True}
-        if choice is not None and choice.name:
-            tools.anthropic_choice["name"] = choice.name
-    elif choice is not None and (choice.mode != "auto" or takes_tool_choice(model)):
-        tools.config = {"tools": specs, "toolChoice": _choice(choice)}
-    if parallel is False and not is_claude(model):
-        tools.untaken.append("parallel_tool_calls")
-    return tools
+        return Tools({"tools": specs, **({"toolChoice": _choice_with_answer(choice)} if must_call else {})})
+    if choice is not None and choice.mode == "none":
+        return _uncalled(specs, called, model)
+    if not specs:
+        # Bedrock refuses a conversation with calls of tools that it was not told of.
+        return Tools({"tools": [_bare_tool(name) for name in called]} if called else None)
+    return _chosen(Tools({"tools": specs}), model, choice, parallel=parallel)
 
 
 def tool_use(call: asked.ToolCall, param: str) -> Block:
@@ -87,6 +75,22 @@ def clean_id(tool_call_id: str) -> str:
     return clean[: _MAX_ID_CHARS - _DIGEST_CHARS - 1] + "_" + digest
 
 
+def _chosen(tools: Tools, model: str, choice: asked.ToolChoice | None, *, parallel: bool | None) -> Tools:
+    """Tools with a choice among them, in Anthropic's words where Converse has none."""
+    if choice is not None and choice.mode != "auto" and not takes_tool_choice(model):
+        tools.untaken.append("tool_choice")
+    elif parallel is False and is_claude(model):
+        kind = _ANTHROPIC_TYPES[choice.mode if choice else "auto"]
+        tools.anthropic_choice = {"type": kind, "disable_parallel_tool_use": True}
+        if choice is not None and choice.name:
+            tools.anthropic_choice["name"] = choice.name
+    elif choice is not None and takes_tool_choice(model):
+        tools.config = {**(tools.config or {}), "toolChoice": _choice(choice)}
+    if parallel is False and not is_claude(model):
+        tools.untaken.append("parallel_tool_calls")
+    return tools
+
+
 def _uncalled(specs: list[Block], called: list[str], model: str) -> Tools:
     """Tools that must not be called: Converse has no word for it, and need not know them before the first call."""
     if not called:
@@ -95,6 +99,16 @@ def _uncalled(specs: list[Block], called: list[str], model: str) -> Tools:
     if is_claude(model):
         return Tools(config, {"type": "none"})
     return Tools(config, untaken=["tool_choice"])
+
+
+def _choice_with_answer(choice: asked.ToolChoice | None) -> dict[str, object]:
+    """The answer is a call like others: some call must come; where none may, the answer."""
+    match choice:
+        case asked.ToolChoice(mode="none"):
+            return {"tool": {"name": JSON_TOOL}}
+        case asked.ToolChoice(mode="function", name=name):
+            return {"tool": {"name": name}}
+    return {"any": {}}
 
 
 def _choice(choice: asked.ToolChoice) -> dict[str, object]:

@@ -102,6 +102,19 @@ def test_too_many_tokens_in_a_minute_are_no_long_prompt(status: int, kind: str, 
     assert error.retry_after_seconds == 7
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The maximum tokens you requested exceeds the model limit of 4096.",
+        "messages.0.content.0.image: image exceeds the maximum size limit of 5 MB",
+        "The provided model identifier is invalid.",
+    ],
+)
+def test_other_limits_are_no_long_prompt(words: str) -> None:
+    error = decode_error(400, {"x-amzn-errortype": "ValidationException"}, body(message=words), BEDROCK)
+    assert error.reason == Reason.ERROR_REASON_PROVIDER_REJECTED
+
+
 def test_what_the_model_may_not_say() -> None:
     error = decode_error(400, {}, body(message="Output blocked by content filtering policy"), BEDROCK)
     assert error.reason == Reason.ERROR_REASON_CONTENT_POLICY_VIOLATION

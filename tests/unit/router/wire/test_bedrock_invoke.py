@@ -146,6 +146,14 @@ def test_messages_that_are_no_chunks_are_passed_over(model: str) -> None:
     assert run(model, [other, *STREAMS[model], other]) == run(model, STREAMS[model])
 
 
+def test_nothing_follows_the_terminator() -> None:
+    stream = wire.stream(HttpRequest("POST", "", {}, b""), bedrock(CLAUDE))
+    whole = b"".join(STREAMS[CLAUDE])
+    assert stream.feed(whole + whole).done
+    assert stream.feed(whole).out == b""
+    assert stream.close().error is None
+
+
 def test_an_event_over_several_lines_is_one() -> None:
     broken = chunk(b'{"type":\n"content_block_delta","index":0,\r\n"delta":{"text":"Hi"}}')
     first, _, *rest = STREAMS[CLAUDE]
@@ -210,6 +218,34 @@ def test_a_claude_is_asked_in_anthropics_words() -> None:
 def test_the_hold_is_the_upper_limit_in_any_language(model: str, limit: dict[str, Any]) -> None:
     body = sent({"messages": HI, "max_tokens": 50}, model, 9)
     assert {name: body[name] for name in limit} == limit
+
+
+@pytest.mark.parametrize(
+    ("model", "extra"),
+    [
+        (NOVA, {"additionalModelRequestFields": {"messages": [], "inferenceConfig": {"maxTokens": 99}}}),
+        (NOVA, {"inferenceConfig": {"maxTokens": 99}}),
+        (LLAMA, {"max_gen_len": 99, "prompt": "x"}),
+    ],
+)
+def test_no_words_of_the_provider_undo_the_limit_or_the_conversation(model: str, extra: dict[str, Any]) -> None:
+    assert sent({"messages": HI, "extra_body": extra}, model, 9) == sent({"messages": HI}, model, 9)
+
+
+def test_what_nova_has_beside_the_limit_comes_to_stand_there() -> None:
+    own = {"additionalModelRequestFields": {"inferenceConfig": {"topK": 5, "maxTokens": 99}, "reasoningConfig": {}}}
+    body = sent({"messages": HI, **own}, NOVA, 9)
+    assert (body["inferenceConfig"], body["reasoningConfig"]) == ({"topK": 5, "maxTokens": 9}, {})
+    with pytest.raises(GatewayError) as caught:
+        sent({"messages": HI, "additionalModelRequestFields": {"inferenceConfig": 5}}, NOVA, 9)
+    assert caught.value.param == "inferenceConfig"
+
+
+@pytest.mark.parametrize("counts", [{}, {"inputTokenCount": 1}, {"outputTokenCount": 1}])
+def test_half_a_count_is_none(counts: dict[str, int]) -> None:
+    first, _ = STREAMS[CHAT]
+    last = chat_chunk({"delta": {}, "finish_reason": "stop"}, **{"amazon-bedrock-invocationMetrics": counts})
+    assert run(CHAT, [first, last])[1].usage is None
 
 
 @pytest.mark.parametrize("model", ["example", "arn:aws:bedrock:us-east-1:1:imported-model/abc", ""])

@@ -232,6 +232,12 @@ def test_a_stream_that_lost_its_end_is_cut_off_even_with_the_usage() -> None:
     assert end.usage is not None
 
 
+def test_the_usage_may_come_before_the_end() -> None:
+    out, end = run([START, METADATA, delta(0, text="a"), FINISH])
+    assert deltas_in(out)[1] == {"content": "a"}
+    assert (end.error, end.last) == (None, DONE)
+
+
 def test_events_and_blocks_of_the_future_are_passed_over() -> None:
     news = event("hologram", x=1) + block_start(5, hologram={"x": 1}) + delta(5, ray="x") + block_stop(5)
     headers = {":message-type": "event", ":event-type": "metadata2"}
