@@ -25,7 +25,13 @@ class FewPrices:
         return LISTED if (provider, model) == ("openai", "gpt-4o") else None
 
     def provider_of(self, model: str) -> str | None:
-        return {"gpt-4o": "openai", "gpt-new": "openai", "claude": "anthropic", "gemini": "google"}.get(model)
+        return {
+            "gpt-4o": "openai",
+            "gpt-new": "openai",
+            "claude": "anthropic",
+            "gemini": "google",
+            "petal": "petals",
+        }.get(model)
 
 
 def catalog_of(text: str, environ: Mapping[str, str] | None = None) -> Catalog:
@@ -71,6 +77,9 @@ class TestTarget:
             ("model: custom_openai/x, api_base: http://h", "custom_openai", "x"),
             ("model: anthropic/claude", "anthropic", "claude"),
             ("model: claude", "anthropic", "claude"),
+            ("model: gemini/gemini-pro", "gemini", "gemini-pro"),
+            ("model: vertex_ai/gemini-pro", "vertex_ai", "gemini-pro"),
+            ("model: gemini", "vertex_ai", "gemini"),
         ],
     )
     def test_it_is_found(self, params: str, provider: str, model: str) -> None:
@@ -84,6 +93,12 @@ class TestTarget:
         elsewhere = {"ANTHROPIC_BASE_URL": "http://url", "ANTHROPIC_API_BASE": "http://base"}
         assert deployment_of("model: anthropic/claude", environ=elsewhere).api_base == "http://base"
         assert {provider.wire for provider in PROVIDERS.values()} <= WIRES.keys()
+
+    def test_a_provider_may_speak_another_language_for_some_models(self) -> None:
+        wires = {model: deployment_of(f"model: vertex_ai/{model}").wire for model in ("gemini-x", "claude-x", "7")}
+        assert wires == {"gemini-x": "gemini-vertex", "claude-x": "anthropic-vertex", "7": "gemini-vertex"}
+        spoken = {wire for provider in PROVIDERS.values() for wire in provider.wires.values()}
+        assert spoken <= WIRES.keys()
 
     def test_a_name_that_no_provider_has_is_an_error_with_near_ones(self) -> None:
         message = error_of("model: opnai/gpt-4o")
@@ -99,8 +114,8 @@ class TestTarget:
     @pytest.mark.parametrize(
         ("params", "info", "name", "reason"),
         [
-            ("model: gemini/gemini-pro", "{}", "g", "the provider gemini is not served yet"),
-            ("model: gemini", "{}", "g", "the provider google is not served yet"),
+            ("model: petals/x", "{}", "g", "the provider petals is not served yet"),
+            ("model: petal", "{}", "g", "the provider petals is not served yet"),
             ("model: openai/text-embedding-3-small", "{mode: embedding}", "g", "the mode embedding is not served yet"),
             ("model: openai/*", "{}", "openai/*", "wildcards are not served yet"),
         ],
@@ -125,6 +140,25 @@ class TestAddressAndKey:
     def test_the_providers(self) -> None:
         deployment = deployment_of("model: openai/x")
         assert (deployment.api_base, deployment.api_key) == ("https://api.openai.com/v1", "")
+
+    def test_an_address_has_the_options_in_it(self) -> None:
+        home = "aiplatform.googleapis.com"
+        assert deployment_of("model: vertex_ai/x").api_base == f"https://us-central1-{home}"
+        environ = {"VERTEXAI_PROJECT": "p", "VERTEX_LOCATION": "eu", "VERTEXAI_CREDENTIALS": "secret-of-mine"}
+        there = deployment_of("model: vertex_ai/x, vertex_location: us-east5", environ=environ)
+        assert there.api_base == f"https://us-east5-{home}"
+        assert there.options == {
+            "vertex_project": "p",
+            "vertex_location": "us-east5",
+            "vertex_credentials": "secret-of-mine",
+        }
+        assert (there.auth, "secret-of-mine" in repr(there)) == ("google", False)
+        assert deployment_of("model: vertex_ai_beta/x", environ=environ).api_base == f"https://eu-{home}/v1beta1"
+
+    def test_a_key_goes_where_the_provider_wants_it(self) -> None:
+        environ = {"GEMINI_API_KEY": "gemini", "GOOGLE_API_KEY": "google"}
+        deployment = deployment_of("model: gemini/x", environ=environ)
+        assert (deployment.api_key, deployment.auth) == ("google", "header:x-goog-api-key")
 
     def test_a_server_of_ones_own_needs_an_address(self) -> None:
         assert error_of("model: hosted_vllm/x") == (
@@ -269,9 +303,9 @@ def test_groups_keep_the_files_order() -> None:
 
 
 def test_one_entry_that_cannot_be_served_yet_does_not_stop_the_others() -> None:
-    gemini = "- {model_name: gemini, litellm_params: {model: gemini/gemini-pro}}"
+    petals = "- {model_name: petals, litellm_params: {model: petals/x}}"
     both = "- {model_name: both, litellm_params: {model: %s}}"
-    catalog = catalog_of("\n".join(["model_list:", gemini, both % "gemini/gemini-pro", both % "openai/gpt-4o"]))
+    catalog = catalog_of("\n".join(["model_list:", petals, both % "petals/x", both % "openai/gpt-4o"]))
     assert {name: len(group) for name, group in catalog.groups.items()} == {"both": 1}
     assert len(catalog.left_out) == 2
 
