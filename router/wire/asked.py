@@ -105,7 +105,8 @@ Content = str | list[Part] | None
 class Message(msgspec.Struct):
     """A message of the conversation. name: of the tool, where role is `tool` and the caller gives it.
 
-    provider_specific_fields, extra_content: as those of a ToolCall.
+    images: pictures that an assistant answered with; provider_specific_fields, extra_content: as those of a ToolCall;
+    read by the wires that have them.
     """
 
     role: str
@@ -117,6 +118,7 @@ class Message(msgspec.Struct):
     reasoning_content: str | None = None
     thinking_blocks: list[ThinkingBlock | RedactedThinkingBlock] | None = None
     cache_control: CacheControl | None = None
+    images: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     provider_specific_fields: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     extra_content: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 

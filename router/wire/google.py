@@ -68,9 +68,12 @@ def _without_verb(api_base: str) -> tuple[str, bool]:
 
 def _at_location(deployment: Deployment) -> str:
     location = deployment.options.get("vertex_location", "")
-    if location not in _HOSTS:
+    # The express mode, a key without a project, has no regions.
+    is_express = bool(deployment.api_key) and not _project_of(deployment.options)
+    host = _HOSTS.get("global" if is_express else location)
+    if host is None:
         return deployment.api_base
-    return deployment.api_base.replace(f"//{location}-aiplatform.googleapis.com", f"//{_HOSTS[location]}", 1)
+    return deployment.api_base.replace(f"//{location}-aiplatform.googleapis.com", f"//{host}", 1)
 
 
 def _in_project(base: str, deployment: Deployment) -> str:

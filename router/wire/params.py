@@ -18,8 +18,11 @@ class _JsonSchema(msgspec.Struct):
 
 
 class _GivenFormat(msgspec.Struct):
+    """response_schema: LiteLLM's, beside json_object."""
+
     type: str
     json_schema: _JsonSchema | None = None
+    response_schema: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class ResponseFormat(msgspec.Struct):
@@ -34,6 +37,7 @@ _stop_decoder = msgspec.json.Decoder(str | list[str])
 _stream_options_decoder = msgspec.json.Decoder(_StreamOptions)
 _response_format_decoder = msgspec.json.Decoder(_GivenFormat)
 
+_NULL = msgspec.Raw(b"null")
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
 
@@ -55,7 +59,8 @@ def response_format_of(members: Members) -> ResponseFormat | None:
     if given is None or given.type == "text":
         return None
     if given.type == "json_object":
-        return ResponseFormat()
+        beside = given.response_schema
+        return ResponseFormat(None if beside is msgspec.UNSET or beside == _NULL else beside)
     if given.type != "json_schema":
         raise invalid("Invalid response_format: it must be text, json_object or json_schema.", "response_format.type")
     found = given.json_schema

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from router.wire.asked import Message, arguments_in
+from router.wire.asked import Message, Part, arguments_in
 from router.wire.gemini import signatures
 from router.wire.gemini.parts import FunctionCall, FunctionResponse, SentPart, parts_of, texts_of
-from router.wire.members import invalid
+from router.wire.members import invalid, read
 
 _USER, _MODEL = "user", "model"
+_images_decoder = msgspec.json.Decoder(list[Part] | None)
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -36,7 +37,8 @@ class Conversation(msgspec.Struct):
 
 
 def conversation_of(messages: Sequence[Message], *, call_ids: bool, must_sign: bool) -> Conversation:
-    """call_ids: the host takes ids of calls; must_sign: the model refuses a turn's first call without a signature.
+    """call_ids: the host takes ids of calls; must_sign: the model refuses a turn's first call, and a picture, without
+    a signature.
 
     Raises GatewayError (INVALID_REQUEST).
     """
@@ -79,8 +81,10 @@ class _Reader:
         raise invalid(f"Invalid {param}.role: Gemini knows no role {message.role!r}.", f"{param}.role")
 
     def _said(self, message: Message, param: str) -> list[SentPart]:
-        """The model's words, then its calls. What it thought is not sent back: the signatures stand for it."""
+        """The model's words and pictures, then its calls; for what it thought stand the signatures."""
         parts = parts_of(message.content or message.refusal, f"{param}.content")
+        if message.images is not msgspec.UNSET:
+            parts += parts_of(read(_images_decoder, message.images, f"{param}.images"), f"{param}.images")
         signature = signatures.of_message(message)
         if signature and parts:
             parts[-1].thought_signature = signature
@@ -125,8 +129,10 @@ def _belongs_to(turn: Turn, before: Turn) -> bool:
 
 
 def _sign(turns: Sequence[Turn]) -> None:
-    """Of each turn of the model the first call carries a signature."""
+    """Of each turn of the model the first call carries a signature, and all pictures do."""
     for turn in turns:
-        first = next((part for part in turn.parts if part.function_call is not None), None)
-        if first is not None and first.thought_signature is None:
-            first.thought_signature = signatures.UNKNOWN
+        if turn.role == _MODEL:
+            first = next((part for part in turn.parts if part.function_call is not None), None)
+            for part in turn.parts:
+                if part is first or part.inline_data is not None:
+                    part.thought_signature = part.thought_signature or signatures.UNKNOWN

@@ -1,31 +1,14 @@
-"""`generationConfig`: sampling, limits, the form of the answer, and what callers say of it in Gemini's own words."""
+"""`generationConfig`: sampling, limits, and the form of the answer."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import msgspec
 
 from router.wire.gemini.schema import json_schema_of, openapi_of
 from router.wire.gemini.thinking import Thinking
-from router.wire.gemini.tools import camel
-from router.wire.members import FLAG, INTEGER, NUMBER, RAWS, Members, invalid, read
+from router.wire.members import FLAG, INTEGER, NUMBER, Members, invalid, read
 from router.wire.params import output_limit_of, response_format_of, stop_of
 
-# Members of Gemini's that callers may write beside OpenAI's, as LiteLLM takes them; in either of Google's spellings.
-_OWN = (
-    "thinking_config",
-    "response_modalities",
-    "response_mime_type",
-    "response_schema",
-    "response_json_schema",
-    "speech_config",
-    "image_config",
-    "media_resolution",
-    "audio_timestamp",
-)
-# How much an answer may cost is said in OpenAI's words only, which admission has reckoned with.
-_ADMITTED = frozenset(("maxOutputTokens", "candidateCount"))
 _MAX_CHOICES = 128
 
 _modalities_decoder = msgspec.json.Decoder(list[str])
@@ -59,22 +42,7 @@ def generation_of(members: Members, thinking: Thinking, *, output_tokens_limit: 
         **_modalities(members),
         **_form(members),
     }
-    config = {name: value for name, value in config.items() if value is not None}
-    return {**config, **_own(members)}
-
-
-def _own(members: Members) -> Mapping[str, msgspec.Raw]:
-    """What is said in Gemini's own words, which win, but for what admission has reckoned with."""
-    found: dict[str, msgspec.Raw] = {}
-    for name in ("generation_config", "generationConfig"):
-        given = members.take(name, RAWS) or {}
-        found |= {camel(each): raw for each, raw in given.items() if camel(each) not in _ADMITTED}
-    for name in _OWN:
-        for spelling in (name, camel(name)):
-            raw = members.take_raw(spelling)
-            if raw is not None:
-                found[camel(name)] = raw
-    return found
+    return {name: value for name, value in config.items() if value is not None}
 
 
 def _choices(members: Members) -> int | None:

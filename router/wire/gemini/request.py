@@ -16,8 +16,9 @@ from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
 from router.wire.gemini.contents import conversation_of
 from router.wire.gemini.generation import generation_of
+from router.wire.gemini.own import own_words_of
 from router.wire.gemini.thinking import must_sign, thinking_of
-from router.wire.gemini.tools import camel, config_of, tools_of
+from router.wire.gemini.tools import config_of, tools_of
 from router.wire.google import studio_url, vertex_url
 from router.wire.http import post
 from router.wire.members import TEXT, Members, invalid
@@ -47,9 +48,6 @@ VERTEX = Host(
     vertex_url, call_ids=False, service_tiers={"auto": "", "default": "", "standard": ""}, key_header="x-goog-api-key"
 )
 
-# Members of the request that callers may write beside OpenAI's, in either of Google's spellings.
-_OWN = ("safety_settings", "cached_content", "tool_config", "model_armor_config", "labels")
-
 # Members that ask for nothing when they have this value.
 _NEUTRAL: Mapping[str, object] = {"logit_bias": {}, "parallel_tool_calls": True, "store": False}
 # What the gateway says itself, who the caller's user is, which changes no answer, and hints to OpenAI's machinery.
@@ -66,14 +64,17 @@ def encode(body: bytes, deployment: Deployment, host: Host, *, stream: bool, out
     thinking = thinking_of(members, model)
     tools = tools_of(members)
     show_usage = wants_usage(members)
+    own = own_words_of(members)
+    # What is said in Gemini's own words wins.
+    generation = {**generation_of(members, thinking, output_tokens_limit=output_tokens_limit), **own.generation}
     sent: dict[str, object] = {
         "contents": conversation.turns,
         "systemInstruction": {"parts": conversation.system} if conversation.system else None,
         "tools": tools.sent or None,
         "toolConfig": config_of(members, tools),
-        "generationConfig": generation_of(members, thinking, output_tokens_limit=output_tokens_limit) or None,
+        "generationConfig": generation or None,
         "serviceTier": _service_tier(members, host) or None,
-        **_own(members),
+        **own.request,
     }
     neutral = _NEUTRAL if tools.functions else {**_NEUTRAL, "parallel_tool_calls": False}
     untaken = members.untaken(ignored=_IGNORED, neutral=neutral) + ([thinking.untaken] if thinking.untaken else [])
@@ -81,24 +82,13 @@ def encode(body: bytes, deployment: Deployment, host: Host, *, stream: bool, out
     sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         host.url(deployment, "streamGenerateContent?alt=sse" if stream else "generateContent"),
-        _written({**sent, **members.passed()}),
+        written({**sent, **members.passed()}),
         deployment,
         stream=stream,
         show_usage=stream and show_usage,
         dropped=tuple(members.dropped),
         headers={host.key_header: deployment.api_key} if host.key_header and deployment.api_key else {},
     )
-
-
-def _own(members: Members) -> dict[str, msgspec.Raw]:
-    found = {}
-    for name in _OWN:
-        # A name of one word has one spelling.
-        for spelling in dict.fromkeys((name, camel(name))):
-            raw = members.take_raw(spelling)
-            if raw is not None:
-                found[camel(name)] = raw
-    return found
 
 
 def _service_tier(members: Members, host: Host) -> str:
@@ -110,7 +100,8 @@ def _service_tier(members: Members, host: Host) -> str:
     raise invalid(f"Invalid service_tier: it must be one of {', '.join(host.service_tiers)}.", "service_tier")
 
 
-def _written(sent: Mapping[str, object]) -> bytes:
+def written(sent: Mapping[str, object]) -> bytes:
+    """A request as JSON. Raises GatewayError (INVALID_REQUEST) for one that is nested too deeply to be written."""
     try:
         return msgspec.json.encode(sent)
     except RecursionError:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from router.wire import asked
+from router.wire.gemini.own import camel
 from router.wire.gemini.schema import json_schema_of, openapi_of
 from router.wire.members import RAWS, Members, invalid, read
 
@@ -57,12 +58,6 @@ class Tools(msgspec.Struct):
 
     sent: list[dict[str, object]]
     functions: int
-
-
-def camel(name: str) -> str:
-    """A name of Google's API as it writes it; it takes both spellings."""
-    first, *others = name.split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in others)
 
 
 def tools_of(members: Members) -> Tools:

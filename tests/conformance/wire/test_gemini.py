@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletion
 from router.catalog import Deployment
 from router.wire.base import HttpRequest, StreamEnd
 from router.wire.gemini import VERTEX, GeminiWire
+from services.errors import Reason
 from tests.recordings import Exchange, Recordings, assembled, assert_expected, chunks_in, facts_of, pieces_of
 
 CASES = Path(__file__).parent / "gemini"
@@ -83,6 +84,12 @@ def test_every_split_in_two_of_a_documented_stream_gives_the_same(name: str) -> 
         split_out, split_end = run([data[:at], data[at:]])
         assert split_out == out, at
         assert (split_end.usage, split_end.finish_reason) == (end.usage, end.finish_reason), at
+
+
+def test_a_documented_error_is_one() -> None:
+    body = b'{"error":{"code":404,"message":"models/x is not found","status":"NOT_FOUND"}}'
+    error = wires["vertex"].decode_error(404, {}, body, deployment(provider="vertex"))
+    assert (error.reason, error.message) == (Reason.ERROR_REASON_PROVIDER_NOT_FOUND, "models/x is not found")
 
 
 def test_recorded_requests_are_translated(recordings: Recordings) -> None:

@@ -31,6 +31,7 @@ class FewPrices:
             "claude": "anthropic",
             "nova": "of-the-table",
             "command": "cohere",
+            "gemini": "google",
         }.get(model)
 
 
@@ -82,6 +83,9 @@ class TestTarget:
             ("model: command", "cohere", "command"),
             ("model: 'ollama/qwen3:4b'", "ollama", "qwen3:4b"),
             ("model: ollama_chat/hf.co/org/x", "ollama_chat", "hf.co/org/x"),
+            ("model: gemini/gemini-pro", "gemini", "gemini-pro"),
+            ("model: vertex_ai/gemini-pro", "vertex_ai", "gemini-pro"),
+            ("model: gemini", "vertex_ai", "gemini"),
         ],
     )
     def test_it_is_found(self, params: str, provider: str, model: str) -> None:
@@ -101,6 +105,12 @@ class TestTarget:
         assert (local.wire, local.api_base, local.api_key) == ("ollama", "http://gpu:11434", "")
         assert deployment_of("model: ollama_chat/qwen3").api_base == "http://localhost:11434"
         spoken = {wire for provider in PROVIDERS.values() for wire in (provider.wire, *provider.wires.values())}
+        assert spoken <= WIRES.keys()
+
+    def test_a_provider_may_speak_another_language_for_some_models(self) -> None:
+        wires = {model: deployment_of(f"model: vertex_ai/{model}").wire for model in ("gemini-x", "claude-x", "7")}
+        assert wires == {"gemini-x": "gemini-vertex", "claude-x": "anthropic-vertex", "7": "gemini-vertex"}
+        spoken = {wire for provider in PROVIDERS.values() for wire in provider.wires.values()}
         assert spoken <= WIRES.keys()
 
     def test_a_name_that_no_provider_has_is_an_error_with_near_ones(self) -> None:
@@ -143,6 +153,25 @@ class TestAddressAndKey:
     def test_the_providers(self) -> None:
         deployment = deployment_of("model: openai/x")
         assert (deployment.api_base, deployment.api_key) == ("https://api.openai.com/v1", "")
+
+    def test_an_address_has_the_options_in_it(self) -> None:
+        home = "aiplatform.googleapis.com"
+        assert deployment_of("model: vertex_ai/x").api_base == f"https://us-central1-{home}"
+        environ = {"VERTEXAI_PROJECT": "p", "VERTEX_LOCATION": "eu", "VERTEXAI_CREDENTIALS": "secret-of-mine"}
+        there = deployment_of("model: vertex_ai/x, vertex_location: us-east5", environ=environ)
+        assert there.api_base == f"https://us-east5-{home}"
+        assert there.options == {
+            "vertex_project": "p",
+            "vertex_location": "us-east5",
+            "vertex_credentials": "secret-of-mine",
+        }
+        assert (there.auth, "secret-of-mine" in repr(there)) == ("google", False)
+        assert deployment_of("model: vertex_ai_beta/x", environ=environ).api_base == f"https://eu-{home}/v1beta1"
+
+    def test_a_key_goes_where_the_provider_wants_it(self) -> None:
+        environ = {"GEMINI_API_KEY": "gemini", "GOOGLE_API_KEY": "google"}
+        deployment = deployment_of("model: gemini/x", environ=environ)
+        assert (deployment.api_key, deployment.auth) == ("google", "header:x-goog-api-key")
 
     def test_a_server_of_ones_own_needs_an_address(self) -> None:
         assert error_of("model: hosted_vllm/x") == (

@@ -127,7 +127,7 @@ def test_calls_without_ids_get_some_that_no_other_answer_has(gemini: Deployment)
 
 
 def test_what_google_s_tools_ran_is_left_out(gemini: Deployment) -> None:
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"executableCode": {"language": "PYTHON", "code": "1"}},
         {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
         {"inlineData": {"mimeType": "video/mp4", "data": "AA"}},
@@ -148,6 +148,12 @@ def test_odd_metadata_is_no_reason_to_lose_the_answer(gemini: Deployment) -> Non
         "content": "Yes",
         "provider_specific_fields": {"grounding_metadata": [5]},
     }
+
+
+def test_metadata_that_is_no_text_is_left_out(gemini: Deployment) -> None:
+    body = b'{"candidates":[{"groundingMetadata":{"a":"\xff"},"urlContextMetadata":{"b":1}}]}'
+    message = json.loads(decode(body, gemini, created=7).body)["choices"][0]["message"]
+    assert message["provider_specific_fields"] == {"url_context_metadata": {"b": 1}}
 
 
 def test_grounds_outside_of_the_text_are_moved_to_its_edge(gemini: Deployment) -> None:

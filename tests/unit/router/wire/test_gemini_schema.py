@@ -152,6 +152,7 @@ def test_the_order_is_written_where_it_is_wanted() -> None:
         {"$ref": "https://example.com/schema"},
         {"$ref": 5},
         {"$ref": "#/properties/x"},
+        {"$ref": "#/type"},
         {"patternProperties": {"a": STRING}},
         True,
         "string",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from router.catalog import Deployment
@@ -88,3 +90,10 @@ def test_a_model_of_ones_own_on_vertex_is_an_endpoint() -> None:
 def test_another_publishers_model_on_vertex() -> None:
     url = vertex_url(at(REGION, "claude-example@20300101", **PLACE), "rawPredict", "anthropic")
     assert url.endswith("/locations/us-central1/publishers/anthropic/models/claude-example@20300101:rawPredict")
+
+
+def test_a_key_without_a_project_is_of_the_express_mode_which_has_no_regions() -> None:
+    express = dataclasses.replace(at(REGION, vertex_location="us-central1"), api_key="key")
+    assert vertex_url(express, "go") == f"https://aiplatform.googleapis.com/v1/{MODEL}"
+    with_project = dataclasses.replace(express, options=PLACE)
+    assert vertex_url(with_project, "go") == f"{REGION}/v1/projects/p/locations/us-central1/{MODEL}"
