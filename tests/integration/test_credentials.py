@@ -174,7 +174,7 @@ async def test_a_refused_credential_is_a_typed_error_and_nothing_is_sent_or_bill
         Answer(status=503),
         Answer(status=307, headers={"location": "/elsewhere"}),
         Answer(body=b"<html>"),
-        Answer(endless=True),
+        Answer(body=b"x" * 1024 * 1024),
     ],
 )
 async def test_another_deployment_answers_when_there_is_no_token(
@@ -354,14 +354,14 @@ def key_ids(bench: Bench) -> list[str]:
 
 async def test_a_role_is_assumed_with_the_deployments_keys_once(bench: Bench, token_server: TokenServer) -> None:
     keys = {"aws_access_key_id": "AKID", "aws_secret_access_key": SECRET}
-    rest = {"aws_sts_endpoint": f"{token_server.base_url}/sts", "aws_external_id": "ext", "aws_session_name": "s"}
+    rest = {"aws_sts_endpoint": f"{token_server.base_url}/sts", "aws_external_id": "ext", "aws_session_name": "session"}
     bench.deploy("aws", options={**ROLE, **keys, **rest})
     await asyncio.gather(*(bench.call() for _ in range(10)))
     assert key_ids(bench) == ["ASIA1"] * 10
     assert {seen.headers["x-amz-security-token"] for seen in bench.provider.seen} == {"made-token"}
     (asked,) = token_server.seen
     assert asked.form["RoleArn"] == ROLE["aws_role_name"]
-    assert (asked.form["RoleSessionName"], asked.form["ExternalId"]) == ("s", "ext")
+    assert (asked.form["RoleSessionName"], asked.form["ExternalId"]) == ("session", "ext")
     assert "Credential=AKID/" in asked.headers["authorization"]
 
 
