@@ -15,7 +15,7 @@ from gateway.v1 import common_pb2
 
 from router.providers.output_limits import output_limit
 from router.providers.prices import Price, price_from, states_price
-from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, filled_in, near_names
+from router.providers.provider import NOT_SERVED_YET, PROVIDERS, SIGNER_OPTIONS, Provider, filled_in, near_names
 from services.config import Alias, Config, ConfigError, ModelEntry, Place
 from services.money import Rates
 
@@ -225,10 +225,11 @@ def _deployment(
 
 
 def _options(entry: ModelEntry, provider: Provider, environ: Mapping[str, str]) -> dict[str, str]:
-    """The provider's options as far as anybody says: the entry, the environment, or the row."""
-    options = {}
+    """The provider's options, and its signer's, as far as anybody says: the entry, the environment, or the row."""
+    given = entry.params.options
+    options = {name: given[name] for name in SIGNER_OPTIONS.get(provider.auth, ()) if given.get(name)}
     for name, option in provider.options.items():
-        value = entry.params.options.get(name) or _first_set(option.variables, environ) or option.default
+        value = given.get(name) or _first_set(option.variables, environ) or option.default
         if value:
             options[name] = value
     return options
