@@ -1,12 +1,16 @@
-"""An engine's surroundings for tests: a caller that writes down what it is told, and an outbox that only remembers."""
+"""An engine's surroundings for tests: a caller that writes down what it is told, an outbox that only
+remembers, and a signer."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
 
+import msgspec
 from gateway.v1 import ledger_pb2, router_pb2
 
+from router.catalog import Deployment
+from router.wire.base import HttpRequest
 from services.errors import unavailable
 
 
@@ -73,3 +77,23 @@ class Recorder:
     def result(self, result: router_pb2.Result) -> None:
         self.events.append("result")
         self.results.append(result)
+
+
+class KeySigner:
+    """`router.credentials.Signer` that shows a key, or raises what it is told to."""
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+        self.failures: dict[str, Exception] = {}
+        self.hangs = False
+
+    async def sign(self, request: HttpRequest, deployment: Deployment) -> HttpRequest:
+        self.events.append(f"sign {deployment.id}")
+        if self.hangs:
+            await asyncio.sleep(3600)
+        if deployment.id in self.failures:
+            raise self.failures[deployment.id]
+        return msgspec.structs.replace(request, headers={**request.headers, "api-key": "signed-for-you"})
+
+    def refused(self, deployment: Deployment) -> None:
+        self.events.append(f"refused {deployment.id}")
