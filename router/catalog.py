@@ -19,7 +19,7 @@ from router.providers.address import chat_address
 from router.providers.output_limits import output_limit
 from router.providers.output_shown import shows_all_output
 from router.providers.prices import Price, price_from, states_price
-from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider, filled_in, near_names
+from router.providers.provider import NOT_SERVED_YET, PROVIDERS, SIGNER_OPTIONS, Provider, filled_in, near_names
 from router.providers.quirks import Quirks
 from services.config import Alias, Config, ConfigError, ModelEntry, Place
 from services.money import Rates
@@ -260,10 +260,12 @@ def _deployment(
 
 
 def _options(entry: ModelEntry, target: _Target, environ: Mapping[str, str]) -> dict[str, str]:
-    """The provider's options as far as anybody says: the entry, the model's name, the environment, or the row."""
-    options: dict[str, str] = {}
+    """The provider's options, and its signer's, as far as anybody says: the entry, the model's name, the environment, or
+    the row."""
+    given = entry.params.options
+    options = {name: given[name] for name in SIGNER_OPTIONS.get(target.provider.auth, ()) if given.get(name)}
     for name, option in target.provider.options.items():
-        value = entry.params.options.get(name) or option.stated_by(target.model)
+        value = given.get(name) or option.stated_by(target.model)
         value = value or _first_set(option.variables, environ) or filled_in(option.default, options)
         if value:
             options[name] = value

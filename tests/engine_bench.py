@@ -1,13 +1,16 @@
-"""An engine's surroundings for tests: a caller that writes down what it is told, an outbox that only
-remembers, and a budget of one call."""
+"""An engine's surroundings for tests: a caller that writes down what it is told, an outbox that only remembers, a budget
+of one call, and a signer."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
 
+import msgspec
 from gateway.v1 import ledger_pb2, router_pb2
 
+from router.catalog import Deployment
+from router.wire.base import HttpRequest
 from services.errors import GatewayError, Reason, unavailable
 
 
@@ -94,3 +97,23 @@ class Budget:
             raise GatewayError(Reason.ERROR_REASON_BUDGET_EXCEEDED, "Budget has been exceeded!")
         self.held_nano_usd = min(wanted_nano_usd, self.cap_nano_usd)
         return self.held_nano_usd
+
+
+class KeySigner:
+    """`router.credentials.Signer` that shows a key, or raises what it is told to."""
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+        self.failures: dict[str, Exception] = {}
+        self.hangs = False
+
+    async def sign(self, request: HttpRequest, deployment: Deployment) -> HttpRequest:
+        self.events.append(f"sign {deployment.id}")
+        if self.hangs:
+            await asyncio.sleep(3600)
+        if deployment.id in self.failures:
+            raise self.failures[deployment.id]
+        return msgspec.structs.replace(request, headers={**request.headers, "api-key": "signed-for-you"})
+
+    def refused(self, deployment: Deployment) -> None:
+        self.events.append(f"refused {deployment.id}")

@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 STS_ANSWER = """<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
@@ -34,14 +34,13 @@ STS_REFUSAL = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one request is answered: with a token of its own, or with `body`. endless: the body has no end."""
+    """How one request is answered: with a token of its own, or with `body`."""
 
     status: int = 200
     life_seconds: float | str = 3600
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_seconds: float = 0
-    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,6 @@ class TokenServer:
 
     async def _token(self, request: Request) -> Response:
         answer = await self._next(request)
-        if answer.endless:
-            return StreamingResponse(_without_end(), answer.status)
         token = {"access_token": f"token-{len(self.seen)}", "expires_in": answer.life_seconds, "token_type": "Bearer"}
         body = json.dumps(token).encode() if answer.body is None else answer.body
         return Response(body, answer.status, answer.headers)
@@ -93,11 +90,6 @@ class TokenServer:
         end = datetime.now(UTC) + timedelta(seconds=float(answer.life_seconds))
         whole = STS_ANSWER.format(action=action, key=f"ASIA{len(self.seen)}", expiration=end.isoformat())
         return Response(whole if answer.body is None else answer.body, answer.status, media_type="text/xml")
-
-
-async def _without_end() -> AsyncIterator[bytes]:
-    while True:
-        yield b"x" * 4096
 
 
 @pytest.fixture

@@ -71,9 +71,11 @@ def find_keys(source: AwsSource, now: Callable[[], datetime]) -> Fetched[AwsKeys
         errors.ConnectionError,
         errors.HTTPClientError,
         errors.MetadataRetrievalError,
-        botocore.parsers.ResponseParserError,
     ):
         raise NoCredential("cannot be called: AWS's token service cannot be reached", _UNAVAILABLE) from None
+    except (botocore.parsers.ResponseParserError, LookupError, TypeError, AttributeError):
+        # botocore relies on the shape of what it is answered.
+        raise NoCredential("cannot be called: AWS's token service answers without keys", _UNAVAILABLE) from None
     except (errors.BotoCoreError, OSError, ValueError) as error:
         # The name of the kind says what is wrong; its text may say more than callers should see.
         raise NoCredential(f"cannot be called: its AWS keys cannot be had ({type(error).__name__})") from None
@@ -112,12 +114,9 @@ def _assumed(source: AwsSource, client: Any, now: Callable[[], datetime]) -> Fet
             answer = client.assume_role(**asked, **({"ExternalId": source.external_id} if source.external_id else {}))
     finally:
         client.close()
-    try:
-        made = answer["Credentials"]
-        keys = AwsKeys(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
-        return Fetched(keys, (made["Expiration"] - now()).total_seconds())
-    except KeyError:
-        raise NoCredential("cannot be called: AWS's token service answers without keys", _UNAVAILABLE) from None
+    made = answer["Credentials"]
+    keys = AwsKeys(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+    return Fetched(keys, (made["Expiration"] - now()).total_seconds())
 
 
 def _token_in(text: str) -> str:

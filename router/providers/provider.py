@@ -48,6 +48,27 @@ class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth: str = ""
 
 
+# What a signer (`router.credentials`) reads of `litellm_params`: every provider with that `auth` has these options,
+# whatever its row says. Their environment variables are the signer's own to read: some count only together.
+SIGNER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "aws": (
+            "aws_access_key_id",
+            "aws_secret_access_key",
+            "aws_session_token",
+            "aws_profile_name",
+            "aws_role_name",
+            "aws_session_name",
+            "aws_external_id",
+            "aws_web_identity_token",
+            "aws_sts_endpoint",
+        ),
+        "google": ("vertex_credentials",),
+        "azure": ("azure_ad_token", "tenant_id", "client_id", "client_secret", "azure_scope"),
+    }
+)
+
+
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host, and how it is reached: a row of providers.toml, under its name.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,7 +28,7 @@ from router.wire.base import HttpRequest
 from router.wire.openai import OpenAIWire
 from services.errors import GatewayError, Reason
 from services.money import Rates
-from tests.engine_bench import Budget, Log, Recorder
+from tests.engine_bench import Budget, KeySigner, Log, Recorder
 
 NUM_RETRIES = 1
 RATES = Rates(input=1_000_000_000, output=2_000_000_000)  # 1,000 and 2,000 nano-USD a token
@@ -82,6 +82,7 @@ class Providers:
 
     scripts: dict[str, Script] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     open_now: int = 0
 
@@ -91,6 +92,7 @@ class Providers:
     ) -> AsyncIterator[ScriptedResponse]:
         body = json.loads(request.body)
         self.requests.append((deployment.id, body))
+        self.headers.append(request.headers)
         self.timeouts.append(timeout_seconds)
         good = [ROLE, HELLO, FINISH, USAGE, DONE] if body.get("stream") else [ANSWER]
         self.open_now += 1
@@ -107,6 +109,7 @@ class Bench:
         self.events: list[str] = []
         self.providers = Providers()
         self.log = Log(self.events)
+        self.signer = KeySigner(self.events)
         self.now = 0.0
         self.budget = Budget()
         self.deployments = [deployment("a"), deployment("b")]
@@ -126,6 +129,7 @@ class Bench:
             ),
             extend=self.budget.extend,
             clock=lambda: self.now,
+            signers={"signer": self.signer},
         )
 
     def caller(self, *, stream: bool = False, body: bytes | None = None, **members: Any) -> Recorder:
