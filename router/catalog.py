@@ -260,8 +260,8 @@ def _deployment(
 
 
 def _options(entry: ModelEntry, target: _Target, environ: Mapping[str, str]) -> dict[str, str]:
-    """The provider's options, and its signer's, as far as anybody says: the entry, the model's name, the environment, or
-    the row."""
+    """The provider's options, and its signer's, as far as anybody says: the entry, the model's name, the environment,
+    or the row."""
     given = entry.params.options
     options = {name: given[name] for name in SIGNER_OPTIONS.get(target.provider.auth, ()) if given.get(name)}
     for name, option in target.provider.options.items():

@@ -1,5 +1,5 @@
-"""An engine's surroundings for tests: a caller that writes down what it is told, an outbox that only remembers, a budget
-of one call, and a signer."""
+"""An engine's surroundings for tests: a caller that writes down what it is told, an outbox that only remembers, a
+budget of one call, and a signer."""
 
 from __future__ import annotations
 
