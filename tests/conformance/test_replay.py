@@ -109,7 +109,7 @@ async def verdict_of(gateway: Gateway, upstream: str, exchange: Exchange) -> Ver
     asked = exchange["openai_request"]
     body = {**(exchange["request"]["body"] if "same_as" in asked else asked), "model": exchange["id"]}
     if exchange["stream"]:
-        body["stream"] = True
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
     async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.post(f"{gateway.base_url}/v1/chat/completions", json=body, headers=gateway.headers)
         seen = (await client.get(f"{upstream}/{exchange['id']}/__seen")).json()["requests"]
