@@ -27,6 +27,11 @@ pytest_plugins = [
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the suite takes beside pytest's own."""
+    parser.addoption("--write-pages", action="store_true", help="write the pages of docs/ that the suite makes")
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """Where the session's servers keep their data: a short path that every account can reach."""

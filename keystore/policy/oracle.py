@@ -34,7 +34,7 @@ class Oracle:
 
     def __init__(self, lease_ms: int) -> None:
         self._lease_ms = lease_ms
-        self._seen_ms: int | None = None
+        self._seen_ms: float | None = None
         self._paused_until_ms = 0
         self._spent: dict[str, int] = {}
         self._held: dict[str, int] = {}
@@ -47,8 +47,11 @@ class Oracle:
 
     def decide(self, operations: Sequence[Operation], now_ms: int) -> list[Result]:
         """Carry them out in order, all at one moment."""
-        self._pause(now_ms)
-        self._sweep(now_ms)
+        seen_ms, interval_ms = self._seen_ms, min(100, self._lease_ms / 16)
+        if seen_ms is None or now_ms < seen_ms or now_ms - seen_ms >= interval_ms:
+            self._pause(now_ms)
+            left = self._sweep(now_ms)
+            self._seen_ms = now_ms - interval_ms if left else now_ms
         return [self._one(operation, now_ms) for operation in operations]
 
     def _one(self, operation: Operation, now_ms: int) -> Result:
@@ -106,19 +109,24 @@ class Oracle:
     def _pause(self, now_ms: int) -> None:
         if self._seen_ms is not None and now_ms - self._seen_ms > self._lease_ms / 2:
             self._paused_until_ms = now_ms + self._lease_ms
-        self._seen_ms = now_ms
 
-    def _sweep(self, now_ms: int) -> None:
+    def _sweep(self, now_ms: int) -> bool:
+        """Remove what has ended; whether there may be more."""
+        left = False
         if now_ms >= self._paused_until_ms:
-            for dispatch_id in _ended(self._leases, now_ms):
+            ended = _ended(self._leases, now_ms)
+            left = len(ended) == SWEEP
+            for dispatch_id in ended:
                 amount = self._amounts.pop(dispatch_id)
                 for scope in self._scopes[dispatch_id]:
                     self._held[scope] -= amount
                 del self._leases[dispatch_id]
                 self._tombs[dispatch_id] = now_ms + TOMBSTONE_MS
-        for dispatch_id in _ended(self._tombs, now_ms):
+        gone = _ended(self._tombs, now_ms)
+        for dispatch_id in gone:
             del self._scopes[dispatch_id]
             del self._tombs[dispatch_id]
+        return left or len(gone) == SWEEP
 
 
 def _ended(ends: dict[bytes, int], now_ms: int) -> list[bytes]:
