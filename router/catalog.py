@@ -213,7 +213,9 @@ def _deployment(
         api_base = filled_in(api_base, options)
         chat_url, auth = chat_address(provider, target.model, api_base, options)
     except KeyError as missing:
-        raise _error(entry, missing.args[0], f"is missing: the address of {provider.name} needs it") from None
+        if params.mock_response is None:
+            raise _error(entry, missing.args[0], f"is missing: the address of {provider.name} needs it") from None
+        chat_url, auth = "", provider.auth
     try:
         listed = None if states_price(entry.costs) else _listed(entry, target, prices)
         price = price_from(entry.costs, listed)
@@ -247,7 +249,7 @@ def _deployment(
         options=options,
         chat_url=chat_url,
         headers=_headers(provider, options),
-        quirks=provider.quirks_of(*filter(None, (target.model, info.base_model))),
+        quirks=provider.quirks_of(*filter(None, (target.model, info.base_model)), api_base=api_base),
         weight=params.weight,
         rpm=params.rpm,
         tpm=params.tpm,

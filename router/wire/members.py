@@ -45,6 +45,9 @@ GATEWAY_MEMBERS = frozenset(
 # What admission has reckoned with: no default and no extra body may change it behind the hold's back.
 ADMITTED = frozenset(("model", "messages", "stream", "stream_options", "n"))
 
+# The members that say how long an answer may be; the first wins.
+LIMITS = ("max_completion_tokens", "max_tokens")
+
 _Value = TypeVar("_Value")
 _Raws = dict[str, msgspec.Raw]
 _any_decoder = msgspec.json.Decoder()
@@ -86,9 +89,11 @@ def not_taken(provider: str, names: Sequence[str]) -> GatewayError:
 def unwanted(given: Mapping[str, msgspec.Raw], deployment: Deployment) -> list[str]:
     """Paths of what is to be left out whatever the provider takes: the deployment's and the caller's.
 
-    What admission has reckoned with is no parameter and stays.
+    What admission has reckoned with stays; so does the caller's limit, which the hold was sized by, unless the
+    deployment says that its provider does not take it.
     """
-    paths = (*deployment.additional_drop_params, *_names(given, "additional_drop_params"))
+    own = [path for path in _names(given, "additional_drop_params") if path not in LIMITS]
+    paths = (*deployment.additional_drop_params, *own)
     return [path for path in dict.fromkeys(paths) if path not in ADMITTED]
 
 
@@ -114,7 +119,8 @@ class Members:
     """A caller's members, over the deployment's defaults and under its `extra_body`.
 
     drops: members that this wire does not take are left out rather than refused. dropped: what has been left out
-    already, as `additional_drop_params` say. What `allowed_openai_params` name, and nobody takes, is passed on as it is.
+    already, as `additional_drop_params` say. What `allowed_openai_params` name is passed on as it is, if nobody takes
+    it.
     """
 
     def __init__(self, body: bytes, deployment: Deployment) -> None:

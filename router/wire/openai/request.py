@@ -14,13 +14,12 @@ import msgspec
 from router.catalog import Deployment
 from router.wire.base import HttpRequest
 from router.wire.http import post
-from router.wire.members import ADMITTED, GATEWAY_MEMBERS
+from router.wire.members import ADMITTED, GATEWAY_MEMBERS, LIMITS
 from router.wire.openai.adapt import ASKED_BY_GATEWAY, adapt
 from services.errors import GatewayError, Reason
 
 Members = dict[str, msgspec.Raw]
 
-_LIMITS = ("max_completion_tokens", "max_tokens")
 # Where neither limit is given and one must be imposed. OpenAI's reasoning models refuse `max_tokens`; other hosts may
 # not know its successor, and ignore it.
 _LIMIT_BY_HOST: Mapping[str, str] = {"api.openai.com": "max_completion_tokens"}
@@ -100,7 +99,7 @@ def _ask_for_usage(members: Members) -> bool:
 
 def _impose_limit(members: Members, limit: int, deployment: Deployment) -> None:
     """No choice longer than `limit`: the lower of it and the caller's own, in the member that the caller used."""
-    given = [name for name in _LIMITS if members.get(name, _NULL) != _NULL]
+    given = [name for name in LIMITS if members.get(name, _NULL) != _NULL]
     for name in given:
         if not _is_at_most(members[name], limit):
             members[name] = msgspec.Raw(str(limit).encode())

@@ -71,6 +71,10 @@ class TestTarget:
             ("model: custom_openai/x, api_base: http://h", "custom_openai", "x"),
             ("model: anthropic/claude", "anthropic", "claude"),
             ("model: claude", "anthropic", "claude"),
+            ("model: groq/openai/gpt-oss", "groq", "openai/gpt-oss"),
+            ("model: my-model, api_base: http://own/v1", "openai_like", "my-model"),
+            ("model: my-model, api_base: https://api.groq.com/openai/v1", "groq", "my-model"),
+            ("model: gpt-4o, api_base: http://own/v1", "openai", "gpt-4o"),
         ],
     )
     def test_it_is_found(self, params: str, provider: str, model: str) -> None:
@@ -91,10 +95,10 @@ class TestTarget:
             "f.yaml:2: model_list[0].litellm_params.model: no provider is called 'opnai' (is it openai"
         )
 
-    def test_a_model_of_nobody_is_an_error_that_names_the_providers(self) -> None:
+    def test_a_model_of_nobody_is_an_error_that_says_where_the_providers_are_listed(self) -> None:
         message = error_of("model: my-model")
         assert "'my-model' does not say whose model it is; write PROVIDER/my-model" in message
-        assert "openai, custom_openai, openai_like, hosted_vllm" in message
+        assert "docs/reference/providers.md lists the providers" in message
 
     @pytest.mark.parametrize(
         ("params", "info", "name", "reason"),
@@ -131,8 +135,14 @@ class TestAddressAndKey:
             "f.yaml:2: model_list[0].litellm_params.api_base: is missing: hosted_vllm has no address of its own"
         )
 
+    def test_an_account_that_the_address_needs_is_asked_for(self) -> None:
+        assert error_of("model: cloudflare/x") == (
+            "f.yaml:2: model_list[0].litellm_params.account_id: is missing: the address of cloudflare needs it"
+        )
+
     def test_a_mocked_one_needs_none(self) -> None:
-        assert deployment_of("model: hosted_vllm/x, mock_response: hello").mock_response == "hello"
+        for model in ("hosted_vllm/x", "azure/x", "cloudflare/x"):
+            assert deployment_of(f"model: {model}, mock_response: hello").mock_response == "hello"
 
     def test_credentials_are_not_in_the_repr(self) -> None:
         params = "model: openai/x, api_key: sk-key, extra_headers: {a: sk-key}, extra_body: {b: sk-key}"
