@@ -217,7 +217,9 @@ def _deployment(
         api_base = filled_in(api_base, options)
         chat_url, auth = chat_address(provider, target.model, api_base, options)
     except KeyError as missing:
-        raise _error(entry, missing.args[0], f"is missing: the address of {provider.name} needs it") from None
+        if params.mock_response is None:
+            raise _error(entry, missing.args[0], f"is missing: the address of {provider.name} needs it") from None
+        chat_url, auth = "", provider.auth
     try:
         listed = None if states_price(entry.costs) else _listed(entry, target, prices)
         price = price_from(entry.costs, listed)
@@ -252,7 +254,7 @@ def _deployment(
         options=options,
         chat_url=chat_url,
         headers=_headers(provider, options),
-        quirks=provider.quirks_of(*filter(None, (target.model, info.base_model))),
+        quirks=provider.quirks_of(*filter(None, (target.model, info.base_model)), api_base=api_base),
         weight=params.weight,
         rpm=params.rpm,
         tpm=params.tpm,
@@ -263,7 +265,8 @@ def _options(entry: ModelEntry, target: _Target, environ: Mapping[str, str]) -> 
     """The provider's options, and its signer's, as far as anybody says: the entry, the model's name, the environment,
     or the row."""
     given = entry.params.options
-    options = {name: given[name] for name in SIGNER_OPTIONS.get(target.provider.auth, ()) if given.get(name)}
+    # Which signer it is may depend on the address, which may depend on options.
+    options = {name: given[name] for names in SIGNER_OPTIONS.values() for name in names if given.get(name)}
     for name, option in target.provider.options.items():
         value = given.get(name) or option.stated_by(target.model)
         value = value or _first_set(option.variables, environ) or filled_in(option.default, options)

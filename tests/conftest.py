@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
@@ -25,6 +26,10 @@ pytest_plugins = [
 ]
 
 _numbers = itertools.count(1)
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -115,9 +115,12 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return found.expand(sent)
         return model
 
-    def quirks_of(self, *models: str) -> Quirks | None:
-        """How it departs from OpenAI's language for a model, by any of its names; None when it does not."""
-        return quirks_for(self.quirks, self.model_quirks, *models)
+    def quirks_of(self, *models: str, api_base: str = "") -> Quirks | None:
+        """How it departs from OpenAI's language for a model, by any of its names; None when it does not.
+
+        api_base: where that is; the provider's own address when empty.
+        """
+        return quirks_for(self.quirks, self.model_quirks, models, api_base or self.api_base)
 
 
 def load_providers() -> Mapping[str, Provider]:

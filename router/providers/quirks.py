@@ -6,7 +6,7 @@ The openai wire applies it (`router.wire.openai`); nothing here knows a host.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -41,7 +41,7 @@ AnswerQuirk = Literal[
     "tool_calls",
     # `finish_reason`, `service_tier` and `object` in OpenAI's words.
     "words",
-    # Counts that are null become 0.
+    # Counts that are null become 0, and cached input is told in OpenAI's place.
     "usage",
 ]
 
@@ -80,23 +80,27 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelQuirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Quirks of some of a host's models: those whose whole name the pattern `models` matches."""
+    """Quirks of some of a host's models: those whose whole name the pattern `models` matches, at addresses in which
+    `base` is found."""
 
-    models: str
     quirks: Quirks
+    models: str = ".*"
+    base: str = ""
 
-    def fit(self, *names: str) -> bool:
-        """Whether a model is meant, by any of its names."""
-        return any(re.fullmatch(self.models, name) for name in names)
+    def fit(self, names: Iterable[str], api_base: str) -> bool:
+        """Whether a model is meant, by any of its names, at an address."""
+        return re.search(self.base, api_base) is not None and any(re.fullmatch(self.models, name) for name in names)
 
 
 NONE = Quirks()
 
 
-def quirks_for(general: Quirks, particular: tuple[ModelQuirks, ...], *names: str) -> Quirks | None:
-    """The quirks of a model, by its names; None when it has none."""
+def quirks_for(
+    general: Quirks, particular: Iterable[ModelQuirks], names: Collection[str], api_base: str
+) -> Quirks | None:
+    """The quirks of a model, by its names, at an address; None when it has none."""
     merged = general
     for each in particular:
-        if each.fit(*names):
+        if each.fit(names, api_base):
             merged = each.quirks.over(merged)
     return None if merged == NONE else merged

@@ -21,12 +21,18 @@ A deployment names its provider in `model: PROVIDER/MODEL`, with LiteLLM's names
 is not listed and speaks OpenAI's language, write `openai_like/MODEL` (or `openai/MODEL`) and an `api_base`.
 
 What is claimed: **conformance-tested**: requests, answers, streams and errors are held to traffic recorded from the
-provider, or to cases written from its documentation. **row**: its address, its key's variable and its departures from
-OpenAI's language are those that LiteLLM or its documentation state; nobody has called it from here.
+provider, as far as there are recordings of each, and to cases written from its documentation. **row**: its address, its
+key's variable and its departures from OpenAI's language are those that LiteLLM or its documentation state; nobody has
+called it from here.
 
-Not taken: members of a call that the provider does not have. They are refused with status 400 and their names, or left
-out where `drop_params` says so; the header `x-tollhouse-dropped-params` of the answer tells which. A value that asks
-for nothing, such as `n: 1`, is left out without a word. `allowed_openai_params` sends them all the same.
+Not taken: members of a call that the provider does not have. They are refused with status 400 and their names, or
+left out where `drop_params` says so; the header `x-tollhouse-dropped-params` of the answer tells which. A value that
+asks for nothing, such as `n: 1`, is left out without a word. `allowed_openai_params` sends them all the same.
+"""
+
+_MODELS = """\
+The patterns are held against the whole name of the model, and that of `model_info.base_model`: a deployment on Azure,
+whose name can be anything, is known for what it is by the latter.
 """
 
 _TABLE = """\
@@ -47,6 +53,7 @@ def render() -> str:
             *rows,
             "",
             "## What depends on the model\n",
+            _MODELS,
             *models,
             "",
             "## Not served\n",

@@ -45,6 +45,9 @@ GATEWAY_MEMBERS = frozenset(
 # What admission has reckoned with: no default and no extra body may change it behind the hold's back.
 ADMITTED = frozenset(("model", "messages", "stream", "stream_options", "n"))
 
+# The members that say how long an answer may be; the first wins.
+LIMITS = ("max_completion_tokens", "max_tokens")
+
 _Value = TypeVar("_Value")
 _Raws = dict[str, msgspec.Raw]
 _any_decoder = msgspec.json.Decoder()
@@ -88,9 +91,11 @@ def not_taken(provider: str, names: Sequence[str]) -> GatewayError:
 def unwanted(given: Mapping[str, msgspec.Raw], deployment: Deployment) -> list[str]:
     """Paths of what is to be left out whatever the provider takes: the deployment's and the caller's.
 
-    What admission has reckoned with is no parameter and stays.
+    What admission has reckoned with stays; so does the caller's limit, which the hold was sized by, unless the
+    deployment says that its provider does not take it.
     """
-    paths = (*deployment.additional_drop_params, *_names(given, "additional_drop_params"))
+    own = [path for path in _names(given, "additional_drop_params") if path not in LIMITS]
+    paths = (*deployment.additional_drop_params, *own)
     return [path for path in dict.fromkeys(paths) if path not in ADMITTED]
 
 
@@ -104,6 +109,12 @@ def drops(given: Mapping[str, msgspec.Raw], deployment: Deployment) -> bool:
     """Whether what the provider does not take is left out rather than refused."""
     asked = given.get("drop_params", _NULL)
     return deployment.drop_params or (asked != _NULL and read(FLAG, asked, "drop_params"))
+
+
+def stands(given: Mapping[str, msgspec.Raw]) -> frozenset[str]:
+    """Members that an extra body of the caller's may not add, because admission has reckoned with what is there: a
+    second limit would be one that the hold was not sized by."""
+    return ADMITTED.union(LIMITS) if any(given.get(name, _NULL) != _NULL for name in LIMITS) else ADMITTED
 
 
 def _names(given: Mapping[str, msgspec.Raw], member: str) -> list[str]:
@@ -131,7 +142,7 @@ class Members:
         self._add_missing(_raw(deployment.defaults))
         if extra != _NULL:
             others = read(RAWS, extra, "extra_body")
-            self._extra |= self._add_missing(others)
+            self._extra |= self._add_missing(others, stands(given))
         self.dropped = [path for path in unwanted(given, deployment) if remove(self._values, path)]
         self._extra -= set(self.dropped)
         self._extra |= {name for name in allowed(given, deployment) if self._values.get(name, _NULL) != _NULL}
@@ -176,9 +187,9 @@ class Members:
         """What nobody took of an extra body: the provider's own words, for the provider as they are."""
         return {name: self._values[name] for name in self._extra}
 
-    def _add_missing(self, others: Mapping[str, msgspec.Raw]) -> set[str]:
+    def _add_missing(self, others: Mapping[str, msgspec.Raw], but: Collection[str] = ADMITTED) -> set[str]:
         """Add what is not set yet; null counts as not set, as OpenAI takes it."""
-        added = {name for name in others if name not in ADMITTED and self._values.get(name, _NULL) == _NULL}
+        added = {name for name in others if name not in but and self._values.get(name, _NULL) == _NULL}
         self._values.update((name, others[name]) for name in added)
         return added
 

@@ -94,8 +94,8 @@ def _of_stream(body: bytes) -> tuple[dict[str, Any], Any]:
     choices: dict[int, dict[str, Any]] = {}
     last: dict[str, Any] = {}
     for event in body.decode().split("\n\n"):
-        # A comment may stand before an event.
-        data = "".join(line for line in event.split("\n") if not line.startswith(":")).removeprefix("data: ").strip()
+        # Lines that begin with a colon are comments: some providers keep a connection alive by them.
+        data = "".join(line.removeprefix("data:") for line in event.split("\n") if line.startswith("data:")).strip()
         if not data or data == "[DONE]":
             continue
         chunk = json.loads(data)

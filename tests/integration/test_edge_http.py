@@ -37,6 +37,20 @@ async def test_a_unary_answer_carries_its_bytes_and_its_cost(scene: Scene) -> No
             assert answer.headers["x-litellm-response-cost"] == "0.0000725"
 
 
+async def test_what_a_provider_was_not_asked_is_told_in_a_header_that_nothing_can_break_out_of(scene: Scene) -> None:
+    async def run(caller: Caller) -> None:
+        await caller.body()
+        head = router_pb2.Head(content_type="application/json", dropped_params=["seed", "a\r\nx-evil: é", "z" * 5_000])
+        await caller.answer(head, b"{}", router_pb2.Result())
+
+    scene.run = run
+    async with scene.client() as client:
+        answer = await client.post("/v1/chat/completions", json=CHAT)
+    assert answer.headers["x-tollhouse-dropped-params"].startswith("seed, a??x-evil: ?, zzz")
+    assert len(answer.headers["x-tollhouse-dropped-params"]) == 1024
+    assert "x-evil" not in answer.headers
+
+
 async def test_a_stream_is_written_as_it_comes(scene: Scene) -> None:
     go = asyncio.Event()
 

@@ -11,7 +11,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.providers.quirks import Quirks
-from router.wire.members import allowed, drops, not_taken, unwanted
+from router.wire.members import LIMITS, allowed, drops, not_taken, unwanted
 from router.wire.openai.messages import adapt_messages
 from router.wire.paths import remove
 
@@ -56,20 +56,36 @@ def adapt(
     passed: members of an extra body, which are the host's own words. Raises GatewayError (INVALID_REQUEST) for what the
     host does not take.
     """
-    dropped = [path for path in unwanted(given, deployment) if remove(members, path)]
+    dropped: list[str] = []
+    if deployment.additional_drop_params or "additional_drop_params" in given:
+        dropped = [path for path in unwanted(given, deployment) if remove(members, path)]
     quirks = deployment.quirks
     if quirks is None:
         return dropped
-    spared = allowed(given, deployment).union(passed)
+    # Most rows have few quirks, and most calls nothing for them to do: what is not there costs a look.
+    if quirks.drop or quirks.rename or quirks.clamp:
+        spared = {*passed, *allowed(given, deployment)}
+        dropped += _drop(members, quirks, spared, given, deployment)
+        _rename(members, quirks, spared)
+    _set(members, quirks)
+    if quirks.messages:
+        adapt_messages(members, quirks.messages)
+    return dropped
+
+
+def _drop(
+    members: Members,
+    quirks: Quirks,
+    spared: Collection[str],
+    given: Mapping[str, msgspec.Raw],
+    deployment: Deployment,
+) -> list[str]:
     untaken = _untaken(members, quirks, spared)
     if untaken and not drops(given, deployment):
         raise not_taken(deployment.provider, untaken)
     for name in untaken:
         del members[name]
-    _set_members(members, quirks, spared)
-    if quirks.messages:
-        adapt_messages(members, quirks.messages)
-    return dropped + untaken
+    return untaken
 
 
 def _untaken(members: Members, quirks: Quirks, spared: Collection[str]) -> list[str]:
@@ -88,11 +104,8 @@ def _untaken(members: Members, quirks: Quirks, spared: Collection[str]) -> list[
     return untaken
 
 
-def _set_members(members: Members, quirks: Quirks, spared: Collection[str]) -> None:
-    for name, words in quirks.values.items():
-        asked = _value(members[name]) if name in members else None
-        if isinstance(asked, str) and asked in words:
-            members[name] = _raw(words[asked])
+def _rename(members: Members, quirks: Quirks, spared: Collection[str]) -> None:
+    """Numbers within bounds, and members under the host's own words for them."""
     for name, (least, greatest) in quirks.clamp.items():
         number = _value(members[name]) if name in members and name not in spared else None
         if isinstance(number, int | float) and not least <= number <= greatest:
@@ -100,8 +113,16 @@ def _set_members(members: Members, quirks: Quirks, spared: Collection[str]) -> N
     for name, own in quirks.rename.items():
         if name in members and name not in spared:
             value = members.pop(name)
-            if members.get(own, _NULL) == _NULL:
+            # Of two limits OpenAI, and the hold, go by the newer.
+            if members.get(own, _NULL) == _NULL or (name == LIMITS[0] and value != _NULL):
                 members[own] = value
+
+
+def _set(members: Members, quirks: Quirks) -> None:
+    for name, words in quirks.values.items():
+        asked = _value(members[name]) if name in members else None
+        if isinstance(asked, str) and asked in words:
+            members[name] = _raw(words[asked])
     for name, default in quirks.default.items():
         if members.get(name, _NULL) == _NULL:
             members[name] = _raw(default)

@@ -42,18 +42,36 @@ FINISH_REASONS: Mapping[str, str] = {
 SERVICE_TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast"))
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
+# Other words for input that was read from a cache.
+_CACHED = ("num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+
 # More calls in one answer than any model makes; what is beyond them is left as it came.
 MAX_TOOL_CALLS = 1024
 
-# When a piece of a stream has something for a quirk.
-_MARKS: Mapping[AnswerQuirk, bytes] = {
-    "reasoning": rb'"reasoning"\s*:',
-    "content_parts": rb'"content"\s*:\s*[\[{]',
-    "think_tags": rb'"content"\s*:\s*"|"finish_reason"\s*:\s*"',
-    "tool_calls": rb'"tool_calls"\s*:\s*\[|"finish_reason"\s*:\s*"',
-    "words": rb'"finish_reason"\s*:\s*"|"service_tier"\s*:\s*"|"object"\s*:\s*"(?!chat\.completion\.chunk")',
-    "usage": rb'"usage"\s*:\s*\{',
+Search = Callable[[bytes], object]
+
+
+def _search(pattern: bytes) -> Search:
+    return re.compile(pattern).search
+
+
+# Without a find of these a quirk has nothing to do. In texts the quotes are escaped, so a quoted name is a member. Each
+# begins with plain bytes and is searched for by itself: one expression with alternatives takes five times as long.
+_MARKS: Mapping[AnswerQuirk, tuple[Search, ...]] = {
+    "reasoning": (_search(rb'"reasoning"\s*:'),),
+    "content_parts": (_search(rb'"content"\s*:\s*[\[{]'),),
+    "think_tags": (_search(rb"</think"), _search(rb'"content"\s*:\s*"(?:\s|\\[nrt])*<')),
+    "tool_calls": (_search(rb'"tool_calls"\s*:\s*\[\s*\{'),),
+    "words": (
+        _search(rb'"finish_reason"\s*:\s*"(?!(?:stop|length|tool_calls|content_filter|function_call)")'),
+        _search(rb'"service_tier"\s*:\s*"(?!(?:auto|default|flex|scale|priority|fast)")'),
+        _search(rb'"object"\s*:\s*"(?!chat\.completion(?:\.chunk)?")'),
+    ),
+    "usage": (_search(rb'_tokens"\s*:\s*null'), *(_search(b'"%s"' % name.encode()) for name in _CACHED)),
 }
+# What else matters while a stream is not settled: text that may be a tag, and the end of a choice.
+_TEXT = re.compile(rb'"content"\s*:\s*"').search
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"').search
 
 _decode_json = msgspec.json.Decoder().decode
 _encode = msgspec.json.encode
@@ -66,14 +84,21 @@ class AnswerFixes:
         """part: `message` of a whole answer."""
         self._quirks = frozenset(quirks)
         self._part = part
-        self._search = _searches(quirks)
+        self._searches = [search for quirk in quirks for search in _MARKS[quirk]]
+        # By choice. Until the first has text beyond doubt, any text may be a tag.
         self._thinking: dict[object, ThinkTags] = {}
+        self._may_be_tag = part == "delta" and "think_tags" in quirks
         # By choice: the calls so far, by index; whether any argument of theirs has come.
         self._calls: dict[object, list[bool]] = {}
 
     def leaves(self, block: bytes) -> bool:
         """Whether nothing in these events is to be changed."""
-        return self._search(block) is None
+        for search in self._searches:
+            if search(block) is not None:
+                return False
+        if self._may_be_tag and (_TEXT(block) is not None or _FINISH(block) is not None):
+            return False
+        return not self._calls or _FINISH(block) is None
 
     def event(self, event: bytes) -> bytes:
         """An event of a stream, as it is passed on."""
@@ -100,7 +125,7 @@ class AnswerFixes:
         if "words" in self._quirks:
             self._words(answer)
         if "usage" in self._quirks:
-            _fill_counts(answer.get("usage"))
+            _usage_in_words(answer.get("usage"))
         return _encode(answer)
 
     def _choice(self, choice: dict[str, Any]) -> None:
@@ -116,11 +141,15 @@ class AnswerFixes:
         ends = self._part == "message" or isinstance(choice.get("finish_reason"), str)
         if "think_tags" in self._quirks and self._may_think(part.get("content"), ends=ends):
             self._thinking.setdefault(key, ThinkTags()).lift(part, ends=ends)
+            self._may_be_tag = not all(tags.settled for tags in self._thinking.values())
         if "words" in self._quirks and isinstance(choice.get("finish_reason"), str):
-            _finish_in_words(choice, has_calls=bool(part.get("tool_calls") or self._calls.get(key)))
+            choice["finish_reason"] = FINISH_REASONS.get(choice["finish_reason"], choice["finish_reason"])
         if "tool_calls" in self._quirks:
             # A call that the limit cut off has not said what its arguments are.
             self._tool_calls(part, key, ends=ends and choice.get("finish_reason") != "length")
+            if choice.get("finish_reason") == "stop" and self._calls.get(key):
+                # Some servers of open models end with `stop` what ends with calls.
+                choice["finish_reason"] = "tool_calls"
         if part:
             choice[self._part] = part
 
@@ -137,6 +166,8 @@ class AnswerFixes:
 
     def _tool_calls(self, part: dict[str, Any], key: object, *, ends: bool) -> None:
         calls = part.get("tool_calls")
+        if not calls and key not in self._calls:
+            return
         has_arguments = self._calls.setdefault(key, [])
         for at, call in enumerate(calls if isinstance(calls, list) else ()):
             if isinstance(call, dict):
@@ -223,19 +254,13 @@ def _text_in(value: object) -> str:
     return "".join(text for item in items if isinstance(item, dict) and isinstance(text := item.get("text"), str))
 
 
-def _finish_in_words(choice: dict[str, Any], *, has_calls: bool) -> None:
-    reason = FINISH_REASONS.get(choice["finish_reason"], choice["finish_reason"])
-    # Some servers of open models end with `stop` what ends with calls.
-    choice["finish_reason"] = "tool_calls" if reason == "stop" and has_calls else reason
-
-
-def _fill_counts(usage: object) -> None:
-    if isinstance(usage, dict):
-        for name in _COUNTS:
-            if usage.get(name, 0) is None:
-                usage[name] = 0
-
-
-def _searches(quirks: tuple[AnswerQuirk, ...]) -> Callable[[bytes], object]:
-    # The expressions are few, and `re` keeps the last ones that it has compiled.
-    return re.compile(b"|".join(_MARKS[quirk] for quirk in quirks)).search
+def _usage_in_words(usage: object) -> None:
+    if not isinstance(usage, dict):
+        return
+    for name in _COUNTS:
+        if usage.get(name, 0) is None:
+            usage[name] = 0
+    cached = next((usage[name] for name in _CACHED if isinstance(usage.get(name), int) and usage[name] > 0), 0)
+    details = usage.get("prompt_tokens_details")
+    if cached and not (isinstance(details, dict) and details.get("cached_tokens")):
+        usage["prompt_tokens_details"] = {**(details if isinstance(details, dict) else {}), "cached_tokens": cached}

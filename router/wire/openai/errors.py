@@ -31,6 +31,8 @@ _BY_STATUS: Mapping[int, Reason] = {
     408: Reason.ERROR_REASON_PROVIDER_TIMEOUT,
     413: Reason.ERROR_REASON_REQUEST_TOO_LARGE,
     429: Reason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+    # Groq's for a tier of service that has no capacity left.
+    498: Reason.ERROR_REASON_PROVIDER_UNAVAILABLE,
 }
 
 # In a stream there is no status any more: the code or the type of the error object stands for one.
@@ -52,11 +54,16 @@ _STATUS_BY_WORD: Mapping[str, int] = {
 
 _CONTEXT_WINDOW = re.compile(
     r"context[_ ](length|window|size)|prompt (is )?too long|input (is )?too long|too many (input )?tokens"
-    r"|reduce the length of the (messages|prompt|input)|max(imum)?[_ ](prompt|input)[_ ](length|tokens)",
+    r"|reduce the length of the (messages|prompt|input)|max(imum)?[_ ](prompt|input)[_ ](length|tokens)"
+    # TGI's and Together's, Moonshot's, DashScope's, Z.ai's.
+    r"|inputs`? (must have less than|tokens \+ `max_new_tokens` must be)|exceeded model token limit"
+    r"|range of input length|prompt exceeds max length",
     re.IGNORECASE,
 )
 _CONTENT_POLICY = re.compile(
-    r"content[_ ](policy|filter|management policy)|ResponsibleAIPolicyViolation|safety system",
+    r"content[_ ](policy|filter|management policy)|ResponsibleAIPolicyViolation|safety system"
+    # DashScope's, DeepSeek's, Moonshot's, xAI's, OpenRouter's.
+    r"|data_inspection_failed|content exists risk|considered high risk|violates usage guidelines|input was flagged",
     re.IGNORECASE,
 )
 # The forms of credential that providers have been seen to repeat in their messages.
@@ -117,7 +124,8 @@ def _reason(status: int, text: str) -> Reason:
 
 
 def _object_in(body: bytes) -> dict[str, Any] | None:
-    """The error object: `{"error": {...}}`, `{"error": "..."}`, the object itself, or one in a list."""
+    """The error object: `{"error": {...}}`, `{"error": "..."}`, `{"errors": [{...}]}`, the object itself, or one in a
+    list."""
     try:
         said = _decode_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -126,9 +134,11 @@ def _object_in(body: bytes) -> dict[str, Any] | None:
         said = said[0]
     if not isinstance(said, dict):
         return None
-    inner = said.get("error")
+    inner, several = said.get("error"), said.get("errors")
     if isinstance(inner, dict):
         return inner
+    if isinstance(several, list) and several and isinstance(several[0], dict):
+        return several[0]
     return {**said, "message": inner} if isinstance(inner, str) else said
 
 
@@ -147,7 +157,7 @@ def _words_of(said: Mapping[str, Any] | None) -> str:
     if said is None:
         return ""
     inner = said.get("innererror")
-    values = [said.get("code"), said.get("type"), said.get("status")]
+    values = [said.get("code"), said.get("type"), said.get("status"), said.get("error_code")]
     values.append(inner.get("code") if isinstance(inner, dict) else None)
     return " ".join(str(value) for value in values if isinstance(value, str | int))
 

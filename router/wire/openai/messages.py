@@ -5,8 +5,8 @@ Nothing is read unless the body holds the bytes that a quirk is about; what is n
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -21,19 +21,16 @@ _encode = msgspec.json.encode
 _SYSTEM = msgspec.Raw(b'"system"')
 
 
-def adapt_messages(members: Raws, quirks: Collection[MessageQuirk]) -> None:
+def adapt_messages(members: Raws, quirks: tuple[MessageQuirk, ...]) -> None:
     """Change `messages`, and the marks in `tools`, in place. What is no list of objects is left for the host."""
-    for name in ("messages", "tools"):
+    for name, changes in _changes_of(quirks):
         raw = members.get(name)
         if raw is None:
             continue
         body = bytes(raw)
-        # In the vocabulary's order, not the row's.
-        changes = [each for quirk, each in _CHANGES.items() if quirk in quirks and each.speaks_of(name, body)]
-        if not changes:
-            continue
-        items = _objects(raw)
-        if items is not None and sum(change.of(item) for change in changes for item in items):
+        due = [change.of for change in changes for mark in change.marks if mark in body]
+        items = _objects(raw) if due else None
+        if items is not None and sum(change(item) for change in dict.fromkeys(due) for item in items):
             members[name] = _raw(items)
 
 
@@ -64,9 +61,9 @@ def _no_cache_control(item: Raws) -> bool:
     if parts is not None and sum(part.pop("cache_control", None) is not None for part in parts):
         item["content"] = _raw(parts)
         changed = True
-    function = _objects(item.get("function"))
-    if function is not None and function[0].pop("cache_control", None) is not None:
-        item["function"] = _raw(function[0])
+    function = _object(item.get("function"))
+    if function is not None and function.pop("cache_control", None) is not None:
+        item["function"] = _raw(function)
         changed = True
     return changed
 
@@ -97,40 +94,49 @@ def _no_reasoning(message: Raws) -> bool:
 
 
 class _Change(msgspec.Struct, frozen=True):
-    """One quirk: what it does to a message, and whether it has something to do at all. where: the members it is for."""
+    """One quirk: what it does to a message, and the bytes without which it has nothing to do. In texts the quotes of a
+    mark are escaped. where: the members that it is for."""
 
     of: Callable[[Raws], bool]
-    mark: Callable[[bytes], object]
+    marks: tuple[bytes, ...]
     where: tuple[str, ...] = ("messages",)
-
-    def speaks_of(self, name: str, body: bytes) -> bool:
-        return name in self.where and self.mark(body) is not None
-
-
-def _mark(pattern: bytes) -> Callable[[bytes], object]:
-    return re.compile(pattern).search
 
 
 _CHANGES: Mapping[MessageQuirk, _Change] = {
-    "developer_as_system": _Change(_developer_as_system, _mark(rb'"developer"')),
-    "flatten_content": _Change(_flatten_content, _mark(rb'"content"\s*:\s*\[')),
-    "no_names": _Change(_no_names, _mark(rb'"name"')),
-    "no_cache_control": _Change(_no_cache_control, _mark(rb'"cache_control"'), ("messages", "tools")),
-    "reasoning": _Change(_reasoning, _mark(rb'"reasoning_content"')),
-    "reasoning_as_part": _Change(_reasoning_as_part, _mark(rb'"reasoning_content"')),
-    "no_reasoning": _Change(_no_reasoning, _mark(rb'"(?:reasoning_content|thinking_blocks)"')),
+    "developer_as_system": _Change(_developer_as_system, (b'"developer"',)),
+    "flatten_content": _Change(_flatten_content, (b'"text"',)),
+    "no_names": _Change(_no_names, (b'"name"',)),
+    "no_cache_control": _Change(_no_cache_control, (b'"cache_control"',), ("messages", "tools")),
+    "reasoning": _Change(_reasoning, (b'"reasoning_content"',)),
+    "reasoning_as_part": _Change(_reasoning_as_part, (b'"reasoning_content"',)),
+    "no_reasoning": _Change(_no_reasoning, (b'"reasoning_content"', b'"thinking_blocks"')),
 }
 
 
+# As many as rows and their models have; reckoned once each.
+@functools.lru_cache(maxsize=256)
+def _changes_of(quirks: tuple[MessageQuirk, ...]) -> tuple[tuple[str, tuple[_Change, ...]], ...]:
+    """By member, what may have to be done, in the vocabulary's order and not the row's."""
+    changes = [change for quirk, change in _CHANGES.items() if quirk in quirks]
+    members = {name: tuple(change for change in changes if name in change.where) for name in ("messages", "tools")}
+    return tuple((name, due) for name, due in members.items() if due)
+
+
 def _objects(raw: msgspec.Raw | None) -> list[Raws] | None:
-    """A list of objects, or one object as a list; None for anything else."""
+    """A list of objects; None for anything else."""
     if raw is None:
         return None
-    kind = bytes(raw)[:1]
-    if kind not in (b"[", b"{"):
+    try:
+        return _list_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _object(raw: msgspec.Raw | None) -> Raws | None:
+    if raw is None:
         return None
     try:
-        return _list_decoder.decode(raw) if kind == b"[" else [_object_decoder.decode(raw)]
+        return _object_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

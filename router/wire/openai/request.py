@@ -6,7 +6,7 @@ other member keeps its exact bytes and its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,13 +14,12 @@ import msgspec
 from router.catalog import Deployment
 from router.wire.base import HttpRequest
 from router.wire.http import post
-from router.wire.members import ADMITTED, GATEWAY_MEMBERS
+from router.wire.members import ADMITTED, GATEWAY_MEMBERS, LIMITS, stands
 from router.wire.openai.adapt import ASKED_BY_GATEWAY, adapt
 from services.errors import GatewayError, Reason
 
 Members = dict[str, msgspec.Raw]
 
-_LIMITS = ("max_completion_tokens", "max_tokens")
 # Where neither limit is given and one must be imposed. OpenAI's reasoning models refuse `max_tokens`; other hosts may
 # not know its successor, and ignore it.
 _LIMIT_BY_HOST: Mapping[str, str] = {"api.openai.com": "max_completion_tokens"}
@@ -46,7 +45,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         del merged["metadata"]
     passed: set[str] = set()
     if extra is not None and extra != _NULL:
-        passed = _add_missing(merged, _members_of(extra, "extra_body"))
+        passed = _add_missing(merged, _members_of(extra, "extra_body"), stands(members))
     if deployment.defaults:
         _add_missing(merged, _raw(deployment.defaults))
     quirks = deployment.quirks
@@ -75,9 +74,9 @@ def _members_of(body: bytes | msgspec.Raw, param: str) -> Members:
         ) from None
 
 
-def _add_missing(members: Members, others: Mapping[str, msgspec.Raw]) -> set[str]:
+def _add_missing(members: Members, others: Mapping[str, msgspec.Raw], but: Collection[str] = ADMITTED) -> set[str]:
     """Add what the caller did not set; null counts as not set, as OpenAI takes it. The names of what was added."""
-    added = {name for name in others if name not in ADMITTED and members.get(name, _NULL) == _NULL}
+    added = {name for name in others if name not in but and members.get(name, _NULL) == _NULL}
     members.update((name, others[name]) for name in others if name in added)
     return added
 
@@ -100,7 +99,7 @@ def _ask_for_usage(members: Members) -> bool:
 
 def _impose_limit(members: Members, limit: int, deployment: Deployment) -> None:
     """No choice longer than `limit`: the lower of it and the caller's own, in the member that the caller used."""
-    given = [name for name in _LIMITS if members.get(name, _NULL) != _NULL]
+    given = [name for name in LIMITS if members.get(name, _NULL) != _NULL]
     for name in given:
         if not _is_at_most(members[name], limit):
             members[name] = msgspec.Raw(str(limit).encode())

@@ -81,7 +81,8 @@ _usage_decoder = msgspec.json.Decoder(_Usage)
 def decode(body: bytes, deployment: Deployment) -> Answer:
     """The body of a 2xx answer: read for its usage, passed on untouched where no quirk speaks of it."""
     if deployment.quirks is not None and deployment.quirks.answer:
-        body = AnswerFixes(deployment.quirks.answer, part="message").body(body)
+        fixes = AnswerFixes(deployment.quirks.answer, part="message")
+        body = body if fixes.leaves(body) else fixes.body(body)
     try:
         completion = _completion_decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -55,6 +55,7 @@ class _Chunk(msgspec.Struct, gc=False):
     x_groq: _Usage | None = None
 
 
+_decode_json = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _chunk_decoder = msgspec.json.Decoder(_Chunk)
 
 
@@ -122,8 +123,8 @@ class ChatStream:
         clean = _events_before_the_first_that_matters(rest)
         forwarded += rest[:clean]
         for event in rest[clean:]:
-            if self._read(event):
-                forwarded.append(event)
+            if kept := self._read(event):
+                forwarded.append(kept)
             if self._done or self._error is not None:
                 break
         return self._passed(b"\n\n".join(forwarded) + b"\n\n") if forwarded else b""
@@ -132,8 +133,8 @@ class ChatStream:
         """The events to forward up to the first with content, and those after it."""
         forwarded = []
         for at, event in enumerate(events, start=1):
-            if self._read(event):
-                forwarded.append(event)
+            if kept := self._read(event):
+                forwarded.append(kept)
             if self._done or self._error is not None:
                 break
             if self._has_content:
@@ -148,19 +149,19 @@ class ChatStream:
             self._count()
         return block
 
-    def _read(self, event: bytes) -> bool:
-        """Learn what one event says; whether the caller gets it."""
+    def _read(self, event: bytes) -> bytes:
+        """Learn what one event says; what the caller gets of it."""
         fields = fields_of(event)
         if fields.data is None:
-            return True
+            return event
         if fields.data.strip() == b"[DONE]":
             self._done = True
-            return False
+            return b""
         try:
             chunk = _chunk_decoder.decode(fields.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._error = invalid_response(self._deployment, "an event of its stream is no chat completion chunk")
-            return False
+            return b""
         has_usage = not is_nothing(chunk.usage)
         if chunk.x_groq is not None and not is_nothing(chunk.x_groq.usage) and self._usage is ABSENT:
             self._usage = chunk.x_groq.usage
@@ -171,10 +172,11 @@ class ChatStream:
             # After the end of the answer, OpenRouter says once more, as an error, that the limit was reached.
             if not self._finish_reason:
                 self._error = decode_stream_error(fields.data, self._deployment)
-            return False
+                return b""
+            return _usage_alone(fields.data) if has_usage and self._show_usage else b""
         for choice in chunk.choices or ():
             self._read_choice(choice)
-        return self._show_usage or not has_usage or bool(chunk.choices)
+        return event if self._show_usage or not has_usage or chunk.choices else b""
 
     def _read_choice(self, choice: _Choice) -> None:
         self._has_choices = True
@@ -192,11 +194,12 @@ class ChatStream:
             # Asked for a stream, some hosts tell of their errors in plain JSON, with status 200.
             self._error = decode_stream_error(event, self._deployment)
             return b""
-        if fields_of(event).data is None or not self._read(event):
+        kept = b"" if fields_of(event).data is None else self._read(event)
+        if not kept:
             # A piece that follows the end of the answer takes nothing from it.
             self._error = None if self._finish_reason else self._error
             return b""
-        return self._passed(event + b"\n\n")
+        return self._passed(kept + b"\n\n")
 
     def _cut_off(self) -> GatewayError:
         if not self._has_choices:
@@ -212,6 +215,14 @@ class ChatStream:
         self._uncounted, self._uncounted_size = [], 0
         self._content_events += len(pieces)
         self._content_bytes += sum(map(len, pieces))
+
+
+def _usage_alone(data: bytes) -> bytes:
+    """A chunk without its error and its choices: the event that callers who ask for usage wait for."""
+    chunk = _decode_json(data)
+    chunk.pop("error", None)
+    chunk["choices"] = msgspec.Raw(b"[]")
+    return b"data: " + msgspec.json.encode(chunk)
 
 
 def _matters(block: bytes) -> bool:

@@ -22,10 +22,15 @@ class ThinkTags:
         self._is_text = False
         self._was_thinking = False
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that is to come is text."""
+        return self._is_text and not self._was_thinking
+
     def lift(self, part: dict[str, Any], *, ends: bool) -> None:
         """Take the thinking out of `content` of a delta or a message. ends: no more will come."""
         content = part.get("content")
-        if self._is_text and not self._was_thinking:
+        if self.settled:
             return
         thoughts, text = self._taken_apart(content if isinstance(content, str) else "", ends=ends)
         if isinstance(content, str) or text:

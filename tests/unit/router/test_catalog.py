@@ -86,6 +86,10 @@ class TestTarget:
             ("model: gemini/gemini-pro", "gemini", "gemini-pro"),
             ("model: vertex_ai/gemini-pro", "vertex_ai", "gemini-pro"),
             ("model: gemini", "vertex_ai", "gemini"),
+            ("model: groq/openai/gpt-oss", "groq", "openai/gpt-oss"),
+            ("model: my-model, api_base: http://own/v1", "openai_like", "my-model"),
+            ("model: my-model, api_base: https://api.groq.com/openai/v1", "groq", "my-model"),
+            ("model: gpt-4o, api_base: http://own/v1", "openai", "gpt-4o"),
         ],
     )
     def test_it_is_found(self, params: str, provider: str, model: str) -> None:
@@ -119,7 +123,7 @@ class TestTarget:
             "f.yaml:2: model_list[0].litellm_params.model: no provider is called 'opnai' (is it openai"
         )
 
-    def test_a_model_of_nobody_is_an_error_that_names_the_providers(self) -> None:
+    def test_a_model_of_nobody_is_an_error_that_says_where_the_providers_are_listed(self) -> None:
         message = error_of("model: my-model")
         assert "'my-model' does not say whose model it is; write PROVIDER/my-model" in message
         assert "docs/reference/providers.md lists the providers" in message
@@ -157,8 +161,9 @@ class TestAddressAndKey:
     def test_an_address_has_the_options_in_it(self) -> None:
         home = "aiplatform.googleapis.com"
         assert deployment_of("model: vertex_ai/x").api_base == f"https://us-central1-{home}"
-        environ = {"VERTEXAI_PROJECT": "p", "VERTEX_LOCATION": "eu", "VERTEXAI_CREDENTIALS": "secret-of-mine"}
-        there = deployment_of("model: vertex_ai/x, vertex_location: us-east5", environ=environ)
+        environ = {"VERTEXAI_PROJECT": "p", "VERTEX_LOCATION": "eu"}
+        own = "model: vertex_ai/x, vertex_location: us-east5, vertex_credentials: secret-of-mine"
+        there = deployment_of(own, environ=environ)
         assert there.api_base == f"https://us-east5-{home}"
         assert there.options == {
             "vertex_project": "p",
@@ -178,8 +183,14 @@ class TestAddressAndKey:
             "f.yaml:2: model_list[0].litellm_params.api_base: is missing: hosted_vllm has no address of its own"
         )
 
+    def test_an_account_that_the_address_needs_is_asked_for(self) -> None:
+        assert error_of("model: cloudflare/x") == (
+            "f.yaml:2: model_list[0].litellm_params.account_id: is missing: the address of cloudflare needs it"
+        )
+
     def test_a_mocked_one_needs_none(self) -> None:
-        assert deployment_of("model: hosted_vllm/x, mock_response: hello").mock_response == "hello"
+        for model in ("hosted_vllm/x", "azure/x", "cloudflare/x"):
+            assert deployment_of(f"model: {model}, mock_response: hello").mock_response == "hello"
 
     def test_credentials_are_not_in_the_repr(self) -> None:
         params = "model: openai/x, api_key: sk-key, extra_headers: {a: sk-key}, extra_body: {b: sk-key}"
@@ -223,17 +234,16 @@ class TestBedrock:
         own = "model: bedrock/x, aws_bedrock_runtime_endpoint: https://own.example"
         assert deployment_of(own, environ=environ).api_base == "https://own.example"
 
-    def test_credentials_come_from_the_entry_or_the_environment_and_stay_out_of_the_repr(self) -> None:
-        environ = {
-            "AWS_ACCESS_KEY_ID": "env-id",
-            "AWS_SECRET_ACCESS_KEY": "env-secret",
-            "AWS_BEARER_TOKEN_BEDROCK": "b",
-        }
-        deployment = deployment_of("model: bedrock/x, aws_access_key_id: own-id", environ=environ)
+    def test_credentials_of_the_entry_stay_out_of_the_repr_and_are_not_mixed_with_the_environments(self) -> None:
+        """The signer reads the environment's three together: a token that belongs to another key would spoil it."""
+        environ = {"AWS_SESSION_TOKEN": "env-token", "AWS_BEARER_TOKEN_BEDROCK": "b"}
+        own = "model: bedrock/x, aws_access_key_id: own-id, aws_secret_access_key: own-secret"
+        deployment = deployment_of(own, environ=environ)
         assert deployment.options["aws_access_key_id"] == "own-id"
-        assert deployment.options["aws_secret_access_key"] == "env-secret"
+        assert deployment.options["aws_secret_access_key"] == "own-secret"
+        assert "aws_session_token" not in deployment.options
         assert deployment.api_key == "b"
-        assert "env-secret" not in repr(deployment)
+        assert "own-secret" not in repr(deployment)
 
 
 class TestPrice:

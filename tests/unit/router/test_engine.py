@@ -347,6 +347,15 @@ async def test_the_holds_limit_is_imposed(bench: Bench) -> None:
     assert bench.providers.requests[0][1]["max_tokens"] == 40
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_head_tells_what_the_provider_was_not_asked(bench: Bench, stream: bool) -> None:
+    bench.deployments = [replace(each, additional_drop_params=("user",)) for each in bench.deployments]
+    caller = bench.caller(stream=stream, body=(STREAM_BODY if stream else BODY)[:-1] + b',"user":"u"}')
+    await bench.engine.run(caller)
+    assert "user" not in bench.providers.requests[0][1]
+    assert list(caller.heads[0].dropped_params) == ["user"]
+
+
 async def test_a_deployment_that_the_hold_cannot_pay_for_is_passed_over(bench: Bench) -> None:
     dear = Rates(input=1_000_000_000_000, output=1)
     bench.deployments[0] = replace(bench.deployments[0], ceiling_rates=dear)

@@ -237,6 +237,18 @@ def test_what_it_does_not_take_is_refused_by_name_or_dropped(given: dict[str, An
     assert sent({**given, "drop_params": True}) == sent({})
 
 
+def test_what_was_dropped_is_told() -> None:
+    body = json.dumps({"model": "claude", **ASKED, "seed": 1, "user": "u", "additional_drop_params": ["user"]}).encode()
+    request = encode(body, anthropic(drop_params=True), stream=False, output_tokens_limit=0)
+    assert request.dropped == ("user", "seed")
+    assert "metadata" not in json.loads(request.body)
+
+
+def test_what_is_allowed_is_passed_on_as_it_is() -> None:
+    assert sent({"seed": 1, "allowed_openai_params": ["seed"]}) == {**sent({}), "seed": 1}
+    assert sent({"seed": 1}, anthropic(allowed_openai_params=("seed",))) == {**sent({}), "seed": 1}
+
+
 def test_what_is_not_taken_and_no_text_either_is_refused_by_name() -> None:
     with pytest.raises(GatewayError) as caught:
         encode(b'{"messages":[],"logit_bias":"\xff"}', anthropic(), stream=False, output_tokens_limit=0)

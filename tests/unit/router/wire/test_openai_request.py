@@ -150,3 +150,10 @@ def test_recorded_requests_pass_through(deployment: Deployment, exchanges: Calla
         recorded = exchange["request"]["body"]
         sent = body_for(deployment, json.dumps(recorded))
         assert sent == {**recorded, "model": "gpt-4o-mini"}, exchange["id"]
+
+
+def test_a_callers_extra_body_adds_no_second_limit_behind_the_back_of_the_hold(deployment: Deployment) -> None:
+    extra = '"extra_body":{"max_completion_tokens":9000,"top_k":3}'
+    body = body_for(deployment, f'{{"model":"m",{MESSAGES},"max_tokens":10,{extra}}}')
+    assert (body["max_tokens"], body["top_k"], "max_completion_tokens" in body) == (10, 3, False)
+    assert body_for(deployment, f'{{"model":"m",{MESSAGES},{extra}}}')["max_completion_tokens"] == 9000

@@ -159,6 +159,16 @@ def test_an_error_in_mid_stream_ends_it_after_what_came_before(deployment: Deplo
     assert end.last == b""
 
 
+@pytest.mark.parametrize("show_usage", [False, True])
+def test_an_error_after_the_end_is_no_error_and_its_usage_is_told(deployment: Deployment, show_usage: bool) -> None:
+    """So OpenRouter ends an answer that the limit has cut off."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 4}
+    late = chunk(finish="length", error={"message": "limit", "code": 502}, usage=usage, id="g")
+    out, end = run(deployment, [chunk("a"), chunk(finish="length"), late, DONE], show_usage=show_usage)
+    assert (end.error, end.finish_reason) == (None, "length")
+    assert events_of(out)[2:] == ([{"choices": [], "usage": usage, "id": "g"}] if show_usage else [])
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
