@@ -2,7 +2,7 @@
 
 The gateway's processes share one core, load generator and fake provider the other. What is printed as verified was
 counted three times: by the generator, by the provider and by the ledger; and the key's spend moved by exactly the price
-of those calls. Exit status 1 when anything did not add up.
+of those calls. Before that, what each wire costs by itself. Exit status 1 when anything did not add up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import sys
 import time
 
-from bench import report
+from bench import report, wires
 from bench.gateway import SHAPES, Gateway
 from bench.measure import cpu_seconds, pss_megabytes
 from bench.processes import FakeProvider, can_pin, run_load
@@ -38,6 +38,7 @@ def main() -> None:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in wanted]
     print(report.machine(pinned=can_pin()))
+    wires.main()
     shapes = SHAPES if arguments.shape == "both" else (arguments.shape,)
     holds = [measure_shape(shape, scenarios, arguments.seconds) for shape in shapes]
     sys.exit(0 if all(holds) else 1)

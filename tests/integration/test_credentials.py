@@ -25,6 +25,8 @@ from router.accounting import Accounting
 from router.catalog import Catalog, Deployment, build
 from router.credentials import Credentials
 from router.engine import Engine
+from router.extensions import Extensions
+from router.live import LiveHolds
 from router.metrics import CallMetrics
 from router.mock import MockTransport
 from router.providers.price_table import PriceTable
@@ -63,6 +65,7 @@ class Bench:
                 randomness=random.Random(1),
                 clock=time.monotonic,
             ),
+            extend=Extensions(LiveHolds()).extend,
             clock=time.monotonic,
             signers=credentials.signers,
         )
