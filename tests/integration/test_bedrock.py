@@ -13,7 +13,11 @@ from tests.fake_provider import Behaviour, FakeProvider
 CONFIG = """
 model_list:
   - model_name: claude
-    litellm_params: {{model: "bedrock/converse/us-east-1/{model}", aws_bedrock_runtime_endpoint: "{base}"}}
+    litellm_params:
+      model: "bedrock/converse/us-east-1/{model}"
+      aws_bedrock_runtime_endpoint: "{base}"
+      aws_access_key_id: AKIDEXAMPLE
+      aws_secret_access_key: secret-of-the-test
   - model_name: gpt-4o
     litellm_params: {{model: openai/upstream, api_base: "{base}/v1", api_key: k}}
 router_settings: {{num_retries: 0, fallbacks: [{{claude: [gpt-4o]}}]}}
