@@ -59,6 +59,8 @@ class _Said(msgspec.Struct):
     capital_message: str | None = msgspec.field(default=None, name="Message")
     kind: str | None = msgspec.field(default=None, name="__type")
     original_message: str | None = msgspec.field(default=None, name="originalMessage")
+    # Not AWS's own: of gateways and stand-ins that speak Bedrock's language and fail in OpenAI's or Anthropic's.
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(_Said)
@@ -95,7 +97,7 @@ def _error(
     words = _words_of(said) if said else ""
     if words:
         body = msgspec.json.encode({"error": {"message": _without_secrets(words, deployment), "type": kind}})
-    elif said is not None:
+    elif said is not None and said.error is msgspec.UNSET:
         body = msgspec.json.encode({"error": {"message": f"{deployment.provider}: {kind or 'no reason given'}."}})
     error = openai_errors.decode_error(meant, headers, body, deployment)
     error.message = _without_secrets(error.message, deployment)

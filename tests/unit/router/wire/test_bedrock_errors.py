@@ -61,6 +61,13 @@ def test_in_a_stream_the_kind_stands_for_the_status(status: int, kind: str, reas
     assert 400 <= error.provider_status < 600
 
 
+def test_what_stands_before_bedrock_may_fail_in_the_words_of_others() -> None:
+    others = json.dumps({"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down."}}).encode()
+    error = decode_error(429, {"retry-after": "7"}, others, BEDROCK)
+    assert (error.reason, error.message) == (Reason.ERROR_REASON_PROVIDER_RATE_LIMITED, "Slow down.")
+    assert decode_error(500, {}, b'{"error": null}', BEDROCK).message == "bedrock answered with status 500."
+
+
 def test_what_a_stream_says_without_a_kind_or_words() -> None:
     error = decode_exception("", b"", BEDROCK)
     assert (error.reason, error.provider_status) == (Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, 500)
