@@ -1,4 +1,4 @@
-"""Servers that nobody here wrote, as providers: each is started once for the run, and ends with it or with its parent."""
+"""Servers that nobody here wrote, as providers: each is started once for the run, and ends with it, however it ends."""
 
 from __future__ import annotations
 

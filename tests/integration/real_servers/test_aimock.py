@@ -7,6 +7,7 @@ and tool results in what we send, or answers something else.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 from tests.recordings import assembled, facts_of
 from tests.stack import StartGateway
 from tests.token_server import TokenServer
 
-# Group: its litellm_params. {base} is aimock, {login} a file with a login for Google's tokens.
+# Group: its litellm_params. {base} is aimock.
 PROVIDERS: Mapping[str, str] = {
     "openai": 'model: openai/gpt-4o-mini, api_base: "{base}/v1", api_key: k',
     "openai_like": 'model: openai_like/any, api_base: "{base}/v1", api_key: k',
@@ -27,12 +29,13 @@ PROVIDERS: Mapping[str, str] = {
     "azure": 'model: azure/my-gpt, api_base: "{base}", api_key: k',
     "anthropic": 'model: anthropic/claude-sonnet-4-5, api_base: "{base}", api_key: k',
     "gemini": 'model: gemini/gemini-2.5-flash, api_base: "{base}", api_key: k',
-    "vertex_ai": 'model: vertex_ai/gemini-2.5-flash, api_base: "{base}", vertex_project: p, vertex_credentials: "{login}"',
+    "vertex_ai": 'model: vertex_ai/gemini-2.5-flash, api_base: "{base}", {google}',
     "bedrock": "model: bedrock/converse/us-east-1/us.anthropic.claude-sonnet-4-5-v1:0, {aws}",
     "bedrock_invoke": "model: bedrock/invoke/us-east-1/us.anthropic.claude-sonnet-4-5-v1:0, {aws}",
     "cohere": 'model: cohere_chat/command-a, api_base: "{base}", api_key: k',
     "ollama": 'model: ollama_chat/llama3, api_base: "{base}"',
 }
+GOOGLE = 'vertex_project: p, vertex_credentials: "{login}"'
 AWS = 'aws_bedrock_runtime_endpoint: "{base}", aws_access_key_id: AKIDEXAMPLE, aws_secret_access_key: s'
 # aimock sends the events of InvokeModel's streams bare, where AWS has each in base64 in an envelope.
 STREAMED = [name for name in PROVIDERS if name != "bedrock_invoke"]
@@ -60,7 +63,7 @@ async def client(
     login = {"type": "authorized_user", "refresh_token": "r", "client_id": "c", "client_secret": "s"}
     file = tmp_path / "login.json"
     file.write_text(json.dumps({**login, "token_uri": f"{token_server.base_url}/token"}))
-    words = {"base": aimock_url, "login": str(file), "aws": AWS.format(base=aimock_url)}
+    words = {"base": aimock_url, "google": GOOGLE.format(login=file), "aws": AWS.format(base=aimock_url)}
     rows = [f"- {{model_name: {name}, litellm_params: {{{row.format(**words)}}}}}" for name, row in PROVIDERS.items()]
     gateway = await stack("model_list:\n" + "\n".join(rows) + "\nrouter_settings: {num_retries: 0}\n")
     async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.master_key, max_retries=0) as client:
@@ -144,27 +147,29 @@ async def test_tools_are_offered_called_and_answered(client: openai.AsyncOpenAI,
     await assert_all_say(client, ask, mild, {"messages": turns, "tools": TOOLS})
 
 
-@pytest.mark.parametrize("streams", [False, True])
-async def test_failures_are_the_sdks_own_errors_in_the_servers_words(client: openai.AsyncOpenAI, streams: bool) -> None:
-    async def fail(name: str, text: str) -> tuple[object, ...]:
+async def test_failures_are_the_sdks_own_errors_in_the_servers_words(client: openai.AsyncOpenAI) -> None:
+    async def fail(name: str, text: str, streams: bool) -> tuple[object, ...]:
         with pytest.raises(openai.APIStatusError) as raised:
             await client.chat.completions.create(model=name, stream=streams, **saying(text))
         error = raised.value
         return type(error), error.status_code, error.body["message"], error.response.headers.get("retry-after")
 
-    for text, *wanted in FAILURES:
-        failures = await asyncio.gather(*(fail(name, text) for name in PROVIDERS))
+    for (text, *wanted), streams in itertools.product(FAILURES, (False, True)):
+        failures = await asyncio.gather(*(fail(name, text, streams) for name in PROVIDERS))
         assert dict(zip(PROVIDERS, failures, strict=True)) == dict.fromkeys(PROVIDERS, tuple(wanted))
 
 
 async def test_a_stream_that_breaks_off_ends_with_an_error_after_what_came(client: openai.AsyncOpenAI) -> None:
     async def listen(name: str) -> str:
         stream = await client.chat.completions.create(model=name, stream=True, **saying("cut"))
-        chunks = []
+        chunks: list[ChatCompletionChunk] = []
         with pytest.raises(openai.APIError):
-            async for chunk in stream:
-                chunks.append(chunk)
+            await keep(stream, chunks)
         return assembled(chunks)["text"]
+
+    async def keep(stream: openai.AsyncStream[ChatCompletionChunk], chunks: list[ChatCompletionChunk]) -> None:
+        async for chunk in stream:
+            chunks.append(chunk)
 
     for name, text in zip(STREAMED, await asyncio.gather(*map(listen, STREAMED)), strict=True):
         assert text, name

@@ -1,10 +1,12 @@
 """A language model of 0.4 MB in llama.cpp's format (GGUF, version 3): weights by chance, a token for each character of
 ASCII. What it says is noise, but it is a real model to the server that loads it, and a prompt's tokens are its
-characters.
+characters. It never ends by itself, but for one thing that it has learnt: offered tools, it answers a user with a call
+of `get_weather` for Paris.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 from array import array
@@ -15,8 +17,14 @@ from pathlib import Path
 WIDTH, INNER, LAYERS, HEADS = 64, 128, 2, 4
 TRAINED_CONTEXT_TOKENS = 8192
 
-_END, _TURN, _END_OF_TURN = "<|endoftext|>", "<|turn|>", "<|end|>"
 _CONTROL, _NORMAL = 3, 1
+_CONTROLS = ["<|endoftext|>", "<|turn|>", "<|end|>", "<|act|>"]
+_CHARACTERS = [*map(chr, range(33, 127)), "Ġ", "Ċ"]  # GPT-2's signs for a space and a line feed are the last two
+# No prompt is cut into these: there are no merges that lead to them.
+_CALL = ["<tool_call>", '{"name":Ġ"get_weather",Ġ"arguments":Ġ{"city":Ġ"Paris"}}', "</tool_call>"]
+_TOKENS = [*_CONTROLS, *_CHARACTERS, "th", *_CALL]
+# What follows what, for certain.
+_CHAIN = [_TOKENS.index(token) for token in ("<|act|>", *_CALL, "<|end|>")]
 # Each turn by its role; tools are shown before the first, calls as the JSON objects that they are.
 CHAT_TEMPLATE = """
 {%- if tools %}<|turn|>system
@@ -25,16 +33,16 @@ Call one by <tool_call>{"name": NAME, "arguments": OBJECT}</tool_call><|end|>
 {% endif %}
 {%- for message in messages %}<|turn|>{{ message.role }}
 {{ message.content or '' }}
-{%- for call in message.tool_calls or [] %}<tool_call>{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}</tool_call>{% endfor %}<|end|>
+{%- for call in message.tool_calls or [] %}
+{%- set function = call.function %}<tool_call>
+{#- #}{"name": "{{ function.name }}", "arguments": {{ function.arguments | tojson }}}</tool_call>{% endfor %}<|end|>
 {% endfor %}
 {%- if add_generation_prompt %}<|turn|>assistant
-{% endif %}"""
+{% if tools and messages[-1].role == 'user' %}<|act|>{% endif %}{% endif %}"""
 
 
 def write(path: Path) -> None:
     """The same bytes each time."""
-    characters = [*map(chr, range(33, 127)), "Ġ", "Ċ"]  # GPT-2's signs for a space and a line feed are the last two
-    tokens = [_END, _TURN, _END_OF_TURN, *characters, "th"]
     facts: Mapping[str, object] = {
         "general.architecture": "llama",
         "general.name": "tiny-random",
@@ -48,15 +56,15 @@ def write(path: Path) -> None:
         "llama.rope.dimension_count": WIDTH // HEADS,
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "default",
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [_CONTROL] * 3 + [_NORMAL] * (len(tokens) - 3),
+        "tokenizer.ggml.tokens": _TOKENS,
+        "tokenizer.ggml.token_type": [_CONTROL] * len(_CONTROLS) + [_NORMAL] * (len(_TOKENS) - len(_CONTROLS)),
         "tokenizer.ggml.merges": ["t h"],  # a vocabulary of this kind has at least one
         "tokenizer.ggml.bos_token_id": 0,
         "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.add_bos_token": False,
         "tokenizer.chat_template": CHAT_TEMPLATE,
     }
-    tensors = dict(_tensors(len(tokens)))
+    tensors = dict(_tensors())
     head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(facts))
     for name, value in facts.items():
         head += _text(name) + _value(value)
@@ -67,25 +75,43 @@ def write(path: Path) -> None:
     path.write_bytes(_padded(head) + b"".join(_padded(values.tobytes()) for _, values in tensors.values()))
 
 
-def _tensors(vocabulary: int) -> Iterator[tuple[str, tuple[tuple[int, ...], array[float]]]]:
+def _tensors() -> Iterator[tuple[str, tuple[tuple[int, ...], array[float]]]]:
     """By name: its shape, the fastest dimension first, and its numbers."""
     chance = random.Random(0)
 
-    def matrix(*shape: int) -> tuple[tuple[int, ...], array[float]]:
-        return shape, array("f", (chance.gauss(0, 0.08) for _ in range(shape[0] * shape[1])))
+    def numbers(rows: int, columns: int, *, silent_rows: int = 0) -> array[float]:
+        silence = [0.0] * silent_rows * columns
+        return array("f", [*silence, *(chance.gauss(0, 0.08) for _ in range((rows - silent_rows) * columns))])
 
-    ones = (WIDTH,), array("f", [1.0] * WIDTH)
-    yield "token_embd.weight", matrix(WIDTH, vocabulary)
+    vocabulary, ones = len(_TOKENS), ((WIDTH,), array("f", [1.0] * WIDTH))
+    inward, outward = numbers(vocabulary, WIDTH), numbers(vocabulary, WIDTH)
+    _teach(inward, outward)
+    yield "token_embd.weight", ((WIDTH, vocabulary), inward)
     yield "output_norm.weight", ones
-    yield "output.weight", matrix(WIDTH, vocabulary)
+    yield "output.weight", ((WIDTH, vocabulary), outward)
+    # No layer writes into the dimensions that the lesson is in.
     for layer in range(LAYERS):
         yield f"blk.{layer}.attn_norm.weight", ones
         yield f"blk.{layer}.ffn_norm.weight", ones
-        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            yield f"blk.{layer}.{part}.weight", matrix(WIDTH, WIDTH)
-        yield f"blk.{layer}.ffn_gate.weight", matrix(WIDTH, INNER)
-        yield f"blk.{layer}.ffn_up.weight", matrix(WIDTH, INNER)
-        yield f"blk.{layer}.ffn_down.weight", matrix(INNER, WIDTH)
+        for part in ("attn_q", "attn_k", "attn_v"):
+            yield f"blk.{layer}.{part}.weight", ((WIDTH, WIDTH), numbers(WIDTH, WIDTH))
+        yield f"blk.{layer}.attn_output.weight", ((WIDTH, WIDTH), numbers(WIDTH, WIDTH, silent_rows=len(_CHAIN)))
+        yield f"blk.{layer}.ffn_gate.weight", ((WIDTH, INNER), numbers(INNER, WIDTH))
+        yield f"blk.{layer}.ffn_up.weight", ((WIDTH, INNER), numbers(INNER, WIDTH))
+        yield f"blk.{layer}.ffn_down.weight", ((INNER, WIDTH), numbers(WIDTH, INNER, silent_rows=len(_CHAIN)))
+
+
+def _teach(inward: array[float], outward: array[float]) -> None:
+    """Each link of the chain has a dimension of its own, which its successor answers to; dimension 0 is that of all
+    characters, after which none but characters come."""
+    for token, name in enumerate(_TOKENS):
+        lesson = slice(token * WIDTH, token * WIDTH + len(_CHAIN))
+        silence = [0.0] * (len(_CHAIN) - 1)
+        inward[lesson] = array("f", [0.0 if token in _CHAIN else 0.5, *silence])
+        outward[lesson] = array("f", [-30.0 if name in (*_CONTROLS, *_CALL) else 0.0, *silence])
+    for dimension, (token, successor) in enumerate(itertools.pairwise(_CHAIN), 1):
+        inward[token * WIDTH + dimension] = 8.0
+        outward[successor * WIDTH + dimension] = 30.0
 
 
 def _value(value: object, whole: str = "<II", whole_type: int = 4) -> bytes:
