@@ -417,3 +417,9 @@ def test_a_bottomless_body_is_refused(member: str) -> None:
     deep = f'{{"messages":[],"{member}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
     with pytest.raises(GatewayError):
         encode(deep, anthropic(), stream=False, output_tokens_limit=0)
+
+
+def test_a_document_that_is_no_text_is_refused_where_it_stands() -> None:
+    part = {"type": "file", "file": {"file_data": "data:text/plain;base64,gA=="}}
+    error = refused({"messages": [{"role": "user", "content": [part]}]})
+    assert (error.param, "not text in base64" in error.message) == ("messages[0].content[0].file.file_data", True)

@@ -351,3 +351,10 @@ def test_any_bytes_in_any_pieces_give_the_same_chunks_that_the_sdk_reads(
     if model != CHAT:
         for each in chunks_in(out):
             ChatCompletionChunk.model_validate_json(json.dumps(each), strict=True)
+
+
+def test_of_a_chat_event_that_is_no_json_there_is_no_count() -> None:
+    end = run(CHAT, [chunk(b"no json")])[1]
+    assert end.error is not None
+    assert end.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
+    assert end.usage is None

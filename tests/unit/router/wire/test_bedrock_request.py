@@ -300,3 +300,8 @@ def test_a_bottomless_body_is_refused(member: str) -> None:
     deep = f'{{"messages":[],"{member}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
     with pytest.raises(GatewayError):
         encode(deep, bedrock(), stream=False, output_tokens_limit=0)
+
+
+def test_a_model_that_cannot_be_told_to_call_takes_its_tools_all_the_same() -> None:
+    config = sent({"messages": HI, "tools": [TOOL], "tool_choice": "auto"}, LLAMA)["toolConfig"]
+    assert list(config) == ["tools"]

@@ -124,3 +124,11 @@ def test_after_a_broken_message_nothing_is_read() -> None:
             cutter.feed(FIRST)
     with pytest.raises(BrokenStream):
         cutter.rest()
+
+
+def test_a_header_that_is_longer_than_all_of_them_breaks_the_stream() -> None:
+    assert cut([framed(b"\x01a\x02\x00", b"")])[1] == ""
+    with pytest.raises(BrokenStream):
+        message_in(framed(b"\x01a\x05\x00", b""))
+    with pytest.raises(BrokenStream):
+        message_in(framed(b"\x01a\x07\x00\x09x", b""))

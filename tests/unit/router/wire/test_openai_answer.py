@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from router.catalog import Deployment
 from router.providers.quirks import AnswerQuirk, Quirks
 from router.wire.base import StreamEnd
-from router.wire.openai.answer import FINISH_REASONS, MAX_TOOL_CALLS
+from router.wire.openai.answer import FINISH_REASONS, MAX_TOOL_CALLS, AnswerFixes
 from router.wire.openai.response import decode
 from router.wire.openai.stream import ChatStream
 from services.errors import GatewayError
@@ -336,3 +336,18 @@ def test_no_bytes_make_it_raise_anything_else(deployment: Deployment, body: byte
     stream = ChatStream(with_quirks(deployment, *ALL), show_usage=True)
     stream.feed(b'data: {"content": "' + body + b"\n\n")
     stream.close()
+
+
+def test_what_is_out_of_form_is_passed_over() -> None:
+    """Choices, messages, calls and functions that are no objects; a comment that looks like an answer."""
+    fixes = AnswerFixes(ALL)
+    comment = b': {"tool_calls": [{}]}\n\n'
+    assert fixes.event(comment) == comment
+    calls = [{"id": "d", "function": {"name": "g", "arguments": {"a": 1}}}, {"id": "c", "function": "f"}, 3]
+    choices = [3, {"index": 0, "delta": None}, {"index": 1, "delta": {"tool_calls": calls}}]
+    event = fixes.event(b"data: " + json.dumps({"choices": choices}).encode() + b"\n\n")
+    fixed = json.loads(event.removeprefix(b"data: "))["choices"]
+    assert fixed[:2] == choices[:2]
+    first, *others = fixed[2]["delta"]["tool_calls"]
+    assert first["function"] == {"name": "g", "arguments": '{"a":1}'}
+    assert others == calls[1:]

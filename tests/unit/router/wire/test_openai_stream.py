@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from router.catalog import Deployment
 from router.wire.base import StreamEnd
 from router.wire.openai.stream import ChatStream
+from router.wire.sse import MAX_EVENT_BYTES
 from services.errors import Reason
 
 CASES = Path(__file__).parents[3] / "conformance" / "wire" / "openai"
@@ -245,3 +246,20 @@ def test_recorded_streams_do_not_mind_how_they_are_split(
         out, end = run(deployment, parts)
         assert out == whole_out, exchange["id"]
         assert as_values(end) == as_values(whole_end), exchange["id"]
+
+
+def test_nothing_is_read_after_the_terminator(deployment: Deployment) -> None:
+    stream = ChatStream(deployment, show_usage=True)
+    assert stream.feed(chunk("a", "stop") + DONE).done
+    step = stream.feed(chunk("b"))
+    assert (step.out, step.done) == (b"", True)
+
+
+def test_an_event_without_an_end_is_an_invalid_response(deployment: Deployment) -> None:
+    stream = ChatStream(deployment, show_usage=True)
+    stream.feed(chunk("a"))
+    error = stream.feed(b"data: " + b"a" * (MAX_EVENT_BYTES + 1)).error
+    assert error is not None
+    assert error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
+    assert stream.feed(chunk("b")).error is error
+    assert stream.close().error is error

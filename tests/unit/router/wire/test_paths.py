@@ -44,3 +44,9 @@ def test_a_path_to_nothing_changes_nothing(path: str) -> None:
 @given(path=st.text(alphabet="ab.[]*019\n", max_size=40))
 def test_no_path_makes_it_raise(path: str) -> None:
     remove(raws({"a": [{"b": 1}], "b": {"a": [[1]]}}), path)
+
+
+def test_what_cannot_be_read_is_left_alone() -> None:
+    members = {"a": msgspec.Raw(b'{"b": "\xff"}')}
+    assert not remove(members, "a.b")
+    assert members == {"a": msgspec.Raw(b'{"b": "\xff"}')}
