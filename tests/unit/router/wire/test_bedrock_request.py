@@ -305,3 +305,9 @@ def test_a_bottomless_body_is_refused(member: str) -> None:
 def test_a_model_that_cannot_be_told_to_call_takes_its_tools_all_the_same() -> None:
     config = sent({"messages": HI, "tools": [TOOL], "tool_choice": "auto"}, LLAMA)["toolConfig"]
     assert list(config) == ["tools"]
+
+
+def test_a_claude_that_must_call_one_tool_at_most_is_told_both() -> None:
+    body = sent({"messages": HI, "tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False})
+    choice = {"type": "any", "disable_parallel_tool_use": True}
+    assert body["additionalModelRequestFields"]["tool_choice"] == choice

@@ -322,9 +322,9 @@ def test_where_params_are_dropped_no_row_refuses_a_valid_call(
 
 
 def test_what_cannot_be_read_is_left_for_the_host_to_refuse(deployment: Deployment) -> None:
-    body = b'{"reasoning_effort": "\xff", "messages": [{"role": "user", "content": "Hi"}], "tools": [{"function": 3}]}'
+    body = b'{"reasoning_effort": "\xff", "messages": [], "tools": [{"function": 3, "cache_control": {}}]}'
     quirks = Quirks(values={"reasoning_effort": {"none": "low"}}, messages=("no_cache_control",))
     quirky = dataclasses.replace(deployment, quirks=quirks)
     sent = encode(body, quirky, stream=False, output_tokens_limit=0).body
     assert b'"reasoning_effort":"\xff"' in sent
-    assert b'"tools":[{"function": 3}]' in sent
+    assert b'"tools":[{"function":3}]' in sent

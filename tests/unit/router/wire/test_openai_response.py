@@ -62,6 +62,7 @@ def test_an_error_with_status_200_is_an_error(deployment: Deployment) -> None:
         (b"{}", None),
         (b'"many"', None),
         (b'{"prompt_tokens":"3"}', None),
+        (b'{"total_tokens":3}', None),
         (b'{"prompt_tokens":3}', common_pb2.TokenUsage(input_tokens=3)),
         (b'{"prompt_tokens":3.0,"completion_tokens":null}', common_pb2.TokenUsage(input_tokens=3)),
         (b'{"prompt_tokens":-3,"completion_tokens":1e30}', common_pb2.TokenUsage()),

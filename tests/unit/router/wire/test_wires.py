@@ -40,6 +40,16 @@ def test_the_key_stands_where_the_host_wants_it(auth: str, name: str, value: str
 
 
 def test_what_a_deployments_own_headers_say_goes_over_its_key() -> None:
-    deployment = Deployment("d", "m", "p", "m", "https://h", "key", extra_headers={"Authorization": "Basic a"})
+    deployment = Deployment(
+        "d",
+        "m",
+        "p",
+        "m",
+        "https://h",
+        "key",
+        headers={"x-version": "1", "user-agent": "row"},
+        extra_headers={"Authorization": "Basic a", "X-Version": "2"},
+    )
     request = post("https://h/p", b"{}", deployment, stream=False, show_usage=False)
-    assert request.headers["authorization"] == "Basic a"
+    told = {name: request.headers[name] for name in ("authorization", "x-version", "user-agent")}
+    assert told == {"authorization": "Basic a", "x-version": "2", "user-agent": "row"}
