@@ -43,7 +43,8 @@ def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("xllamacpp is not installed: it has wheels for Linux only")
     folder = tmp_path_factory.mktemp("llama")
     tiny_model.write(folder / "tiny.gguf")
-    yield from serve("llama.cpp", [sys.executable, HERE / "llama_server.py", folder / "tiny.gguf"], folder)
+    command = [sys.executable, HERE / "llama_server.py", folder / "tiny.gguf", str(tiny_model.CONTEXT_TOKENS)]
+    yield from serve("llama.cpp", command, folder)
 
 
 @pytest.fixture(scope="session")
@@ -60,22 +61,27 @@ def aimock_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _installed(npm: str) -> Path:
     """The folder where the packages of `aimock/package-lock.json` are, fetched at first use and kept between runs."""
     lock = (HERE / "aimock" / "package-lock.json").read_bytes()
-    account = os.getuid()
-    kept = Path(tempfile.gettempdir()) / f"tollhouse-npm-{account}-{hashlib.sha256(lock).hexdigest()[:16]}"
-    if kept.is_dir() and kept.stat().st_uid == account:
-        return kept
-    with tempfile.TemporaryDirectory(prefix="tollhouse-npm-") as folder:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / "aimock" / name, folder)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        try:
-            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=INSTALL_SECONDS)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            pytest.skip(f"npm cannot fetch aimock: {(error.stderr or b'').decode(errors='replace')[-400:] or error}")
-        # Whole or not at all, also beside another run of the suite.
-        shutil.copytree(folder, f"{folder}-whole")
-    try:
-        Path(f"{folder}-whole").rename(kept)
-    except OSError:
-        shutil.rmtree(f"{folder}-whole")
+    kept = Path(tempfile.gettempdir()) / f"tollhouse-npm-{os.getuid()}-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not kept.exists():
+        _install(npm, kept)
+    # What another account has put there is not run.
+    if kept.stat().st_uid != os.getuid():
+        pytest.skip(f"{kept} belongs to another account")
     return kept
+
+
+def _install(npm: str, kept: Path) -> None:
+    """Whole or not at all, also beside another run of the suite."""
+    folder = Path(tempfile.mkdtemp(prefix="tollhouse-npm-"))
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / "aimock" / name, folder)
+    command = [npm, "ci", "--ignore-scripts", "--engine-strict", "--no-audit", "--no-fund"]
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=INSTALL_SECONDS)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        shutil.rmtree(folder)
+        pytest.skip(f"npm cannot fetch aimock: {(error.stderr or b'').decode(errors='replace')[:400] or error}")
+    try:
+        folder.rename(kept)
+    except OSError:
+        shutil.rmtree(folder)

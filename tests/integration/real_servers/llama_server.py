@@ -1,20 +1,20 @@
-"""llama.cpp's own HTTP server on a free port, over a model's file: `python llama_server.py MODEL`. Ends by a signal."""
+"""llama.cpp's own HTTP server on a free port, over a model's file, until a signal ends it.
+
+python llama_server.py MODEL CONTEXT_TOKENS
+"""
 
 import signal
 import sys
 
 import xllamacpp
 
-# Small enough that a test fills it with a short text.
-CONTEXT_TOKENS = 1024
 
-
-def main(model: str) -> None:
+def main(model: str, context_tokens: int) -> None:
     """Serve until the process is ended."""
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.hostnames, params.port = ["127.0.0.1"], 0
-    params.n_ctx, params.n_parallel, params.kv_unified = CONTEXT_TOKENS, 2, True
+    params.n_ctx, params.n_parallel, params.kv_unified = context_tokens, 2, True
     params.cpuparams.n_threads = 1
     params.warmup = False
     params.use_jinja = True
@@ -25,4 +25,4 @@ def main(model: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -15,7 +15,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.integration.real_servers.llama_server import CONTEXT_TOKENS
+from tests.integration.real_servers.tiny_model import CONTEXT_TOKENS
 from tests.recordings import assembled, facts_of
 from tests.stack import StartGateway
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 # Vector length, feed-forward length, layers, attention heads; the least that llama.cpp's kernels like.
 WIDTH, INNER, LAYERS, HEADS = 64, 128, 2, 4
-TRAINED_CONTEXT_TOKENS = 8192
+# Short enough for a test to fill.
+CONTEXT_TOKENS = 1024
 
 _CONTROL, _NORMAL = 3, 1
 _CONTROLS = ["<|endoftext|>", "<|turn|>", "<|end|>", "<|act|>"]
@@ -46,7 +47,7 @@ def write(path: Path) -> None:
     facts: Mapping[str, object] = {
         "general.architecture": "llama",
         "general.name": "tiny-random",
-        "llama.context_length": TRAINED_CONTEXT_TOKENS,
+        "llama.context_length": CONTEXT_TOKENS,
         "llama.embedding_length": WIDTH,
         "llama.block_count": LAYERS,
         "llama.feed_forward_length": INNER,
