@@ -44,19 +44,20 @@ class Deployment:
     """One entry of `model_list`, ready to be called.
 
     group: the model group it serves. provider: names the row of `providers/provider.py`. wire: names the provider's
-    language, of `router.wire.WIRES`; empty: it does not chat. provider_model: what the provider calls the model. api_base: without a trailing
-    slash. operation: what it is checked with; it can be asked for every operation that its wires have. api_key: empty when the provider wants none; auth: where it goes, as `providers/provider.py` says. options:
-    what else the provider needs to know, by the names that its row gives them. chat_url: the whole address of chat
-    completions, for wires that have no paths of their own; headers: what the provider wants sent with every request.
-    quirks: how it departs from OpenAI's language; None when it does not.
-    rates settle a call, ceiling_rates size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown.
-    shows_all_output: it generates nothing that a stream does not show.
-    mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt; stream_timeout_seconds: of a
-    streamed one. drop_params: drop what the provider does not know instead of refusing the call;
-    additional_drop_params: drop these in any case, `tools[*].strict` for one inside a member; allowed_openai_params:
-    send these, whatever the row says. defaults: members of the body for callers that do not give them; extra_body:
-    members that override theirs; both hold plain JSON values. weight, rpm, tpm: for `routing/shuffle.py`. others: the
-    same deployment as operations beside chat see it: with their wire, address and quirks.
+    language, of `router.wire.WIRES`; empty: it does not chat. provider_model: what the provider calls the model.
+    api_base: without a trailing slash. operation: what it is checked with; it can be asked for every operation that its
+    wires have. api_key: empty when the provider wants none; auth: where it goes, as `providers/provider.py` says.
+    options: what else the provider needs to know, by the names that its row gives them. chat_url: the whole address of
+    chat completions, for wires that have no paths of their own; headers: what the provider wants sent with every
+    request. quirks: how it departs from OpenAI's language; None when it does not. rates settle a call, ceiling_rates
+    size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown. shows_all_output: it generates nothing
+    that a stream does not show. mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt;
+    stream_timeout_seconds: of a streamed one. drop_params: drop what the provider does not know instead of refusing the
+    call; additional_drop_params: drop these in any case, `tools[*].strict` for one inside a member;
+    allowed_openai_params: send these, whatever the row says. defaults: members of the body for callers that do not give
+    them; extra_body: members that override theirs; both hold plain JSON values. weight, rpm, tpm: for
+    `routing/shuffle.py`. others: the same deployment as operations beside chat see it: with their wire, address and
+    quirks.
     """
 
     id: str

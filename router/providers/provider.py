@@ -52,8 +52,8 @@ class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An operation that a host offers beside chat.
 
     wire: its language, of `router.wire.WHOLE_WIRES`; wires: that of models whose names begin like this. path: after the
-    host's `api_base`; empty: where chat's is, with the operation's name in the place of chat's. quirks: as a provider's,
-    for this operation.
+    host's `api_base`; empty: where chat's is, with the operation's name in the place of chat's. quirks: as a
+    provider's, for this operation.
     """
 
     wire: str = "openai"

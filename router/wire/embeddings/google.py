@@ -72,13 +72,14 @@ class GeminiEmbeddings:
     def encode(self, body: bytes, deployment: Deployment) -> HttpRequest:
         asked = Asked(body, deployment, "Gemini")
         model = deployment.provider_model.removeprefix("gemini/")
-        each: dict[str, object] = {
+        title = asked.members.take("title", TEXT)
+        words = {
             "model": model if model.startswith(("models/", "tunedModels/")) else f"models/{model}",
             "taskType": asked.task_type(),
-            "title": asked.members.take("title", TEXT),
+            "title": title,
             "outputDimensionality": asked.dimensions(),
         }
-        each = {name: value for name, value in each.items() if value is not None}
+        each = {name: value for name, value in words.items() if value is not None}
         requests = [{**each, "content": {"parts": [_part(text)]}} for text in asked.texts()]
         return asked.request(studio_url(deployment, "batchEmbedContents"), {"requests": requests})
 

@@ -29,8 +29,6 @@ _asked_decoder = msgspec.json.Decoder(_Asked)
 def documents_of(raw: msgspec.Raw) -> list[msgspec.Raw]:
     """The documents of a caller's body, as written. Raises GatewayError (INVALID_REQUEST)."""
     documents = read(_documents_decoder, raw, "documents")
-    if not documents:
-        raise invalid("The member 'documents' is empty.", "documents")
     if len(documents) > MAX_DOCUMENTS:
         raise invalid(f"At most {MAX_DOCUMENTS} documents a call.", "documents")
     return documents
