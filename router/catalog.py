@@ -97,9 +97,10 @@ class Deployment:
 
     def at(self, operation: common_pb2.Operation) -> Deployment | None:
         """The deployment as an operation sees it; None when it does not offer that."""
-        if operation == _CHAT:
-            return self if self.wire or self.mock_response is not None else None
-        return self.others.get(operation)
+        if operation in _PATHS:
+            return self.others.get(operation)
+        # Edges of old say no operation where they mean chat.
+        return self if self.wire or self.mock_response is not None else None
 
 
 class Prices(Protocol):
@@ -189,6 +190,8 @@ def build(config: Config, environ: Mapping[str, str], prices: Callable[[], Price
     left_out: list[str] = []
     for entry in config.model_list:
         target = _target(entry, prices)
+        if isinstance(target, _Target):
+            target = _offering(entry, target)
         if isinstance(target, str):
             left_out.append(f"{entry.place} {entry.model_name} is left out: {target}")
         else:
@@ -216,6 +219,13 @@ def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:
     hint = f" (is it {' or '.join(near)}?)" if near else ""
     advice = f"for a server that speaks OpenAI's language write openai/{model} and an api_base"
     raise _error(entry, "model", f"no provider is called {name!r}{hint}; {advice}")
+
+
+def _offering(entry: ModelEntry, target: _Target) -> _Target | str:
+    """The same, if its provider offers what the mode says."""
+    provider, operation = target.provider, _operation_of(entry, target)
+    offered = operation in _offers(provider) or (operation == _CHAT and provider.wire)
+    return target if offered else f"the provider {provider.name} is not asked for {entry.info.mode}"
 
 
 def _owner_of(entry: ModelEntry, model: str, prices: Callable[[], Prices]) -> _Target | str:
@@ -294,11 +304,16 @@ def _deployment(
         rpm=params.rpm,
         tpm=params.tpm,
     )
+    others = {
+        operation: _other(deployment, operation, offer, target, entry) for operation, offer in _offers(provider).items()
+    }
+    return replace(deployment, others=others)
+
+
+def _offers(provider: Provider) -> dict[common_pb2.Operation, Offer]:
+    """What a provider offers beside chat."""
     offers = ((_EMBEDDINGS, provider.embeddings), (_RERANK, provider.rerank))
-    return replace(
-        deployment,
-        others={operation: _other(deployment, operation, offer, target, entry) for operation, offer in offers if offer},
-    )
+    return {operation: offer for operation, offer in offers if offer is not None}
 
 
 def _operation_of(entry: ModelEntry, target: _Target) -> common_pb2.Operation:
@@ -306,7 +321,7 @@ def _operation_of(entry: ModelEntry, target: _Target) -> common_pb2.Operation:
     if entry.info.mode is not None:
         return _OPERATION_BY_MODE[entry.info.mode]
     for pattern, operation in _OPERATION_BY_NAME:
-        if pattern.search(entry.info.base_model or target.model):
+        if operation in _offers(target.provider) and pattern.search(entry.info.base_model or target.model):
             return operation
     return _CHAT if target.provider.wire else _EMBEDDINGS
 

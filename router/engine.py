@@ -37,7 +37,6 @@ _MODEL_NOT_FOUND = Reason.ERROR_REASON_MODEL_NOT_FOUND
 _BUDGET_EXCEEDED = Reason.ERROR_REASON_BUDGET_EXCEEDED
 _NO_DEPLOYMENT = Reason.ERROR_REASON_NO_DEPLOYMENT_AVAILABLE
 _AUTHENTICATION = Reason.ERROR_REASON_PROVIDER_AUTHENTICATION
-_CHAT = common_pb2.OPERATION_CHAT_COMPLETIONS
 
 # Enough for any message; a larger body of a failed request is not worth reading.
 MAX_ERROR_BODY_BYTES = 1024 * 1024
@@ -210,7 +209,7 @@ class Engine:
                 if signer is not None and error.reason == _AUTHENTICATION:
                     signer.refused(deployment)
                 raise error
-            if caller.request.stream and caller.request.operation == _CHAT:
+            if caller.request.stream and caller.request.operation not in self._whole_wires:
                 decoder = self._chat_wire_of(called).stream(request, called)
                 dispatch.streams(decoder)
                 if growth is None:
@@ -231,11 +230,11 @@ class Engine:
         return wires[deployment.wire if deployment.mock_response is None else _MOCKED[request.operation]]
 
     def _wire_of(self, request: router_pb2.Open, deployment: Deployment) -> Wire | WholeWire:
-        is_chat = request.operation == _CHAT
-        return self._chat_wire_of(deployment) if is_chat else self._whole_wire_of(request, deployment)
+        is_whole = request.operation in self._whole_wires
+        return self._whole_wire_of(request, deployment) if is_whole else self._chat_wire_of(deployment)
 
     def _encode(self, request: router_pb2.Open, deployment: Deployment, body: bytes, limit: int) -> HttpRequest:
-        if request.operation != _CHAT:
+        if request.operation in self._whole_wires:
             return self._whole_wire_of(request, deployment).encode(body, deployment)
         wire = self._chat_wire_of(deployment)
         return wire.encode(body, deployment, stream=request.stream, output_tokens_limit=limit)
@@ -248,7 +247,7 @@ class Engine:
         headers: Mapping[str, str],
         body: bytes,
     ) -> Answer:
-        if request.operation != _CHAT:
+        if request.operation in self._whole_wires:
             return self._whole_wire_of(request, deployment).decode(asked, headers, body, deployment)
         return self._chat_wire_of(deployment).decode(body, deployment)
 

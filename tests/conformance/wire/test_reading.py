@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 from gateway.v1 import common_pb2
 
 from router.wire.base import Answer
-from tests.reading import EMBEDDINGS, RERANK, deployment_at, wire_at
+from tests.reading import EMBEDDINGS, RERANK, asked_of, deployment_at, vectors_in, wire_at
 from tests.recordings import Exchange, Recordings
 
 CASES = Path(__file__).parent
@@ -80,22 +78,6 @@ def test_a_case_from_the_documentation(path: Path) -> None:
         assert [answer.usage.input_tokens, answer.usage.requests] == counted
 
 
-def asked_of(exchange: Exchange) -> dict[str, Any]:
-    """What a caller asks for; where the recording does not say, in OpenAI's words for the recorded body."""
-    body = exchange["request"]["body"]
-    asked = exchange.get("openai_request")
-    if asked is not None:
-        return body if "same_as" in asked else asked
-    if exchange["endpoint"] == "rerank":
-        return {name: body[name] for name in ("query", "documents", "top_n")}
-    if "inputs" in body:
-        return {"input": body["inputs"], "options": body["options"]}
-    if "texts" in body:
-        return {"input": body["texts"], "dimensions": body["output_dimension"]}
-    params = body["singleEmbeddingParams"]
-    return {"input": params["text"]["value"], "dimensions": params["embeddingDimension"]}
-
-
 def spoken_to(exchange: Exchange, operation: common_pb2.Operation) -> tuple[Any, Any, bytes]:
     """The deployment, its wire, and what the caller asks."""
     url = urlsplit(exchange["request"]["url"])
@@ -103,19 +85,6 @@ def spoken_to(exchange: Exchange, operation: common_pb2.Operation) -> tuple[Any,
     params = {"model": f"{prefix}/{exchange['model'] or 'model'}", "api_base": f"{url.scheme}://{url.netloc}/v1"}
     deployment = deployment_at(operation, params)
     return deployment, wire_at(operation, deployment), json.dumps({"model": "g", **asked_of(exchange)}).encode()
-
-
-def vectors_in(answer: dict[str, Any]) -> list[list[float]]:
-    """As callers read them."""
-    found = []
-    for index, row in enumerate(answer["data"]):
-        assert row["index"] == index
-        vector = row["embedding"]
-        if isinstance(vector, str):
-            data = base64.b64decode(vector)
-            vector = list(struct.unpack(f"<{len(data) // 4}f", data))
-        found.append(vector)
-    return found
 
 
 def assert_error(exchange: Exchange, operation: common_pb2.Operation) -> None:
