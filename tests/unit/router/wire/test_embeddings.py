@@ -6,7 +6,7 @@ Whole requests and answers are in tests/conformance/wire/embeddings.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -153,7 +153,7 @@ def test_no_extra_body_of_a_caller_changes_what_was_reckoned_with() -> None:
 class TestForm:
     """Every caller gets the form that it asks for, whatever the host knows."""
 
-    ROW = {"object": "embedding", "index": 0, "embedding": [0.5, -0.25]}
+    ROW: ClassVar[dict[str, Any]] = {"object": "embedding", "index": 0, "embedding": [0.5, -0.25]}
 
     def answer(self, **usage: int) -> dict[str, Any]:
         return {"object": "list", "data": [self.ROW], "model": "m", "usage": usage}
