@@ -41,6 +41,9 @@ _AUTHENTICATION = Reason.ERROR_REASON_PROVIDER_AUTHENTICATION
 # Enough for any message; a larger body of a failed request is not worth reading.
 MAX_ERROR_BODY_BYTES = 1024 * 1024
 
+# Vectors take a millisecond for about so much of them, and come by the hundred: more is read beside the event loop.
+MAX_INLINE_BYTES = 256 * 1024
+
 # What a stream may say before its first content: roles, filter results, keep-alives.
 MAX_HELD_BYTES = 1024 * 1024
 
@@ -217,7 +220,7 @@ class Engine:
                 with contextlib.closing(growth):
                     last = await _forward(caller, dispatch, deployment, decoder, response, growth)
                 return last or await _cut(caller, dispatch, growth, show_usage=request.show_usage)
-            answer = self._decode(caller.request, called, body, response.headers, await response.read())
+            answer = await self._decode(caller.request, called, body, response.headers, await response.read())
             dispatch.answered(answer)
             return answer.body
 
@@ -239,7 +242,7 @@ class Engine:
         wire = self._chat_wire_of(deployment)
         return wire.encode(body, deployment, stream=request.stream, output_tokens_limit=limit)
 
-    def _decode(
+    async def _decode(
         self,
         request: router_pb2.Open,
         deployment: Deployment,
@@ -248,7 +251,10 @@ class Engine:
         body: bytes,
     ) -> Answer:
         if request.operation in self._whole_wires:
-            return self._whole_wire_of(request, deployment).decode(asked, headers, body, deployment)
+            decode = self._whole_wire_of(request, deployment).decode
+            if len(body) <= MAX_INLINE_BYTES:
+                return decode(asked, headers, body, deployment)
+            return await asyncio.to_thread(decode, asked, headers, body, deployment)
         return self._chat_wire_of(deployment).decode(body, deployment)
 
     async def _growth(

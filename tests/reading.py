@@ -31,11 +31,11 @@ class NoPrices:
         return None
 
 
-def whole_deployment(params: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Deployment:
+def whole_deployment(params: Mapping[str, Any], name: str = "d") -> Deployment:
     """The deployment with these `litellm_params`."""
-    environ = environ or {}
-    text = json.dumps({"model_list": [{"model_name": "g", "litellm_params": {"api_key": "sk-key", **params}}]})
-    (deployment,) = build(parse(text, name="f.yaml", environ=environ), environ, NoPrices).groups["g"]
+    entry = {"model_name": "g", "litellm_params": {"api_key": "sk-key", **params}, "model_info": {"id": name}}
+    text = json.dumps({"model_list": [entry]})
+    (deployment,) = build(parse(text, name="f.yaml", environ={}), {}, NoPrices).groups["g"]
     return deployment
 
 

@@ -35,9 +35,10 @@ class _Nova(msgspec.Struct):
 
 
 class _Embedded(msgspec.Struct, rename="camel"):
-    """embedding: Titan's; embeddings: Nova's."""
+    """embedding, embeddings_by_type: Titan's; embeddings: Nova's."""
 
     embedding: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    embeddings_by_type: dict[str, msgspec.Raw] = {}
     embeddings: list[_Nova] | None = None
     input_text_token_count: _Count = None
 
@@ -62,6 +63,9 @@ class BedrockEmbeddings:
         vectors = [each.embedding for each in answer.embeddings or ()]
         if answer.embedding is not msgspec.UNSET:
             vectors = [answer.embedding]
+        elif answer.embeddings_by_type:
+            # Of several types the first.
+            vectors = list(answer.embeddings_by_type.values())[:1]
         tokens = answer.input_text_token_count
         return answer_of(
             vectors,

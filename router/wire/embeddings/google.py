@@ -34,16 +34,6 @@ class _Vector(msgspec.Struct):
     values: msgspec.Raw
 
 
-class _Batch(msgspec.Struct, rename="camel"):
-    embeddings: list[_Vector]
-    usage_metadata: _Usage | None = None
-
-
-class _Single(msgspec.Struct, rename="camel"):
-    embedding: _Vector
-    usage_metadata: _Usage | None = None
-
-
 class _Statistics(msgspec.Struct):
     token_count: _Count = None
 
@@ -57,13 +47,16 @@ class _Prediction(msgspec.Struct):
     embeddings: _Predicted
 
 
-class _Predictions(msgspec.Struct):
-    predictions: list[_Prediction]
+class _Embedded(msgspec.Struct, rename="camel"):
+    """embeddings: of a batch; embedding: of one content; predictions: Vertex AI's."""
+
+    embeddings: list[_Vector] = []
+    embedding: _Vector | None = None
+    predictions: list[_Prediction] = []
+    usage_metadata: _Usage | None = None
 
 
-_batch_decoder = msgspec.json.Decoder(_Batch)
-_single_decoder = msgspec.json.Decoder(_Single)
-_predictions_decoder = msgspec.json.Decoder(_Predictions)
+_decoder = msgspec.json.Decoder(_Embedded)
 
 
 class GeminiEmbeddings:
@@ -84,11 +77,13 @@ class GeminiEmbeddings:
         return asked.request(studio_url(deployment, "batchEmbedContents"), {"requests": requests})
 
     def decode(self, asked: bytes, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> Answer:
-        batch = read_answer(_batch_decoder, body, deployment)
-        vectors = [each.values for each in batch.embeddings]
-        return answer_of(
-            vectors, _tokens(batch.usage_metadata), inputs=inputs_in(asked), asked=asked, deployment=deployment
-        )
+        said = read_answer(_decoder, body, deployment)
+        predicted = [each.embeddings for each in said.predictions]
+        vectors = [
+            each.values for each in (*said.embeddings, *([said.embedding] if said.embedding else ()), *predicted)
+        ]
+        tokens = said.usage_metadata.prompt_token_count if said.usage_metadata else _sum(predicted)
+        return answer_of(vectors, tokens, inputs=inputs_in(asked), asked=asked, deployment=deployment)
 
     def decode_error(
         self, status: int, headers: Mapping[str, str], body: bytes, deployment: Deployment
@@ -113,14 +108,6 @@ class VertexEmbeddings(GeminiEmbeddings):
         sent = {"instances": instances, "parameters": parameters or None}
         return asked.request(vertex_url(deployment, "predict"), sent)
 
-    def decode(self, asked: bytes, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> Answer:
-        found = [each.embeddings for each in read_answer(_predictions_decoder, body, deployment).predictions]
-        counts = [each.statistics.token_count for each in found if each.statistics is not None]
-        known = [count for count in counts if count is not None]
-        tokens = sum(known) if len(known) == len(found) else None
-        vectors = [each.values for each in found]
-        return answer_of(vectors, tokens, inputs=inputs_in(asked), asked=asked, deployment=deployment)
-
 
 class VertexContentEmbeddings(GeminiEmbeddings):
     """The same for the models of Vertex AI that take one content a call."""
@@ -136,11 +123,6 @@ class VertexContentEmbeddings(GeminiEmbeddings):
         }
         return asked.request(vertex_url(deployment, "embedContent"), sent)
 
-    def decode(self, asked: bytes, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> Answer:
-        single = read_answer(_single_decoder, body, deployment)
-        tokens = _tokens(single.usage_metadata)
-        return answer_of([single.embedding.values], tokens, inputs=1, asked=asked, deployment=deployment)
-
 
 def _part(text: str) -> dict[str, object]:
     found = _DATA_URL.match(text)
@@ -149,5 +131,8 @@ def _part(text: str) -> dict[str, object]:
     return {"inlineData": {"mimeType": found[1], "data": text[found.end() :]}}
 
 
-def _tokens(usage: _Usage | None) -> float | None:
-    return None if usage is None else usage.prompt_token_count
+def _sum(predicted: list[_Predicted]) -> float | None:
+    """The tokens of all predictions; None where one of them tells none."""
+    counts = [each.statistics.token_count if each.statistics else None for each in predicted]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
