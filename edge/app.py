@@ -15,14 +15,21 @@ from structlog.typing import FilteringBoundLogger
 from edge.admin.endpoint import AdminEndpoint, AdminRoute
 from edge.auth import Authenticator
 from edge.inference import Inference, Operation, Receive, Scope, Send
-from edge.peek import peek_chat
+from edge.peek import peek_chat, peek_embeddings, peek_rerank
 
 CHAT = Operation(common_pb2.OPERATION_CHAT_COMPLETIONS, peek_chat, stateless=True)
+EMBEDDINGS = Operation(common_pb2.OPERATION_EMBEDDINGS, peek_embeddings, stateless=True)
+RERANK = Operation(common_pb2.OPERATION_RERANK, peek_rerank, stateless=True)
 
 # Paths of each operation.
 OPERATIONS: Sequence[tuple[str, Operation]] = (
     ("/v1/chat/completions", CHAT),
     ("/chat/completions", CHAT),
+    ("/v1/embeddings", EMBEDDINGS),
+    ("/embeddings", EMBEDDINGS),
+    ("/v1/rerank", RERANK),
+    ("/v2/rerank", RERANK),
+    ("/rerank", RERANK),
 )
 
 

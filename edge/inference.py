@@ -135,6 +135,7 @@ class Inference:
             choices=peek.choices,
             stream=peek.stream,
             end_user_id=peek.end_user_id,
+            requests_bound=peek.requests_bound,
         )
         if peek.tags:  # an empty list costs a message 1 us
             admit.tags.extend(peek.tags)
@@ -158,6 +159,7 @@ class Inference:
             body_bytes=size,
             input_tokens_bound=peek.input_tokens_bound,
             wants_sent=not self._operation.stateless,
+            requests_bound=peek.requests_bound,
         )
 
     async def _dispatch(

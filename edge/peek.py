@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +16,10 @@ MAX_TAGS = 64
 # No picture costs more input than this with any provider in the price table; gpt-4o-mini's 8 high-detail tiles come
 # closest (2,833 + 8 x 5,667, OpenAI's documentation of image costs).
 IMAGE_TOKENS_BOUND = 50_000
+# Cohere charges a search for every hundred documents, and takes a document of more than 500 tokens, the query's among
+# them, for several (its documentation of prices).
+DOCUMENTS_A_SEARCH = 100
+CHUNK_BYTES = 500
 _IMAGE = re.compile(rb'"data:image\\?/[a-zA-Z0-9.+-]+;base64,[A-Za-z0-9+/=\\]*')
 _IMAGE_URL = re.compile(rb'"image_url"\s*:')
 
@@ -23,22 +28,35 @@ class _Metadata(msgspec.Struct):
     tags: list[str] | None = None
 
 
-class _ChatBody(msgspec.Struct):
+class _Body(msgspec.Struct):
     model: str | None = None
+    user: str | None = None
+    metadata: _Metadata | None = None
+    tags: list[str] | None = None
+
+
+class _ChatBody(_Body):
     messages: msgspec.Raw = msgspec.Raw()
     stream: bool | None = None
     max_tokens: int | float | None = None
     max_completion_tokens: int | float | None = None
     n: int | None = None
-    user: str | None = None
-    metadata: _Metadata | None = None
-    tags: list[str] | None = None
+
+
+class _EmbeddingsBody(_Body):
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class _RerankBody(_Body):
+    query: msgspec.Raw = msgspec.Raw()
+    documents: list[msgspec.Raw] | None = None
 
 
 class Peek(msgspec.Struct, frozen=True, gc=False):
     """What admission and routing need to know of a call.
 
     input_tokens_bound: no tokenizer makes more of this body. output_tokens_limit: the caller's, per choice; 0: none.
+    requests_bound: how often the fixed price of the call is charged at most; 0: once.
     """
 
     model: str
@@ -48,23 +66,19 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     choices: int
     end_user_id: str
     tags: tuple[str, ...]
+    requests_bound: int = 0
 
 
 _decoder = msgspec.json.Decoder(_ChatBody)
+_embeddings_decoder = msgspec.json.Decoder(_EmbeddingsBody)
+_rerank_decoder = msgspec.json.Decoder(_RerankBody)
+_AnyBody = TypeVar("_AnyBody", bound=_Body)
 
 
 def peek_chat(body: bytes) -> Peek:
     """Read a Chat Completions body. GatewayError (INVALID_REQUEST) says what is wrong with it."""
-    try:
-        chat = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise _invalid(f"The request body is not valid: {error}.", _param_of(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid(f"Invalid JSON payload: {error}.", "request_body") from None
-    if not chat.model:
-        raise _invalid("You must provide a model: the member 'model' is missing or empty.", "model")
-    if len(chat.model) > MAX_NAME_CHARS:
-        raise _invalid(f"The member 'model' is longer than {MAX_NAME_CHARS} characters.", "model")
+    chat = _decoded(_decoder, body)
+    model = _model_of(chat)
     messages = bytes(memoryview(chat.messages)[:4])
     if messages in (b"", b"null"):
         raise _invalid("/chat/completions: Missing required parameter: 'messages'.", "messages")
@@ -76,13 +90,9 @@ def peek_chat(body: bytes) -> Peek:
     choices = 1 if chat.n is None else chat.n
     if not 1 <= choices <= 128:
         raise _invalid("The member 'n' must be between 1 and 128.", "n")
-    tags = tuple(chat.tags or (chat.metadata.tags if chat.metadata else None) or ())
-    if len(tags) > MAX_TAGS or any(len(tag) > MAX_NAME_CHARS for tag in tags):
-        raise _invalid(f"At most {MAX_TAGS} tags of at most {MAX_NAME_CHARS} characters.", "tags")
-    if chat.user is not None and len(chat.user) > MAX_NAME_CHARS:
-        raise _invalid(f"The member 'user' is longer than {MAX_NAME_CHARS} characters.", "user")
+    tags = _tags_of(chat)
     return Peek(
-        model=chat.model,
+        model=model,
         stream=bool(chat.stream),
         input_tokens_bound=input_tokens_bound(body),
         output_tokens_limit=int(limit or 0),
@@ -90,6 +100,70 @@ def peek_chat(body: bytes) -> Peek:
         end_user_id=chat.user or "",
         tags=tags,
     )
+
+
+def peek_embeddings(body: bytes) -> Peek:
+    """Read an embeddings body. GatewayError (INVALID_REQUEST) says what is wrong with it."""
+    asked = _decoded(_embeddings_decoder, body)
+    if bytes(memoryview(asked.input)[:4]) in (b"", b"null"):
+        raise _invalid("/embeddings: Missing required parameter: 'input'.", "input")
+    return _peek_of_reading(asked, input_tokens_bound(body))
+
+
+def peek_rerank(body: bytes) -> Peek:
+    """Read a rerank body. GatewayError (INVALID_REQUEST) says what is wrong with it."""
+    asked = _decoded(_rerank_decoder, body)
+    query_bytes = len(memoryview(asked.query))
+    if bytes(memoryview(asked.query)[:4]) in (b"", b"null"):
+        raise _invalid("/rerank: Missing required parameter: 'query'.", "query")
+    if asked.documents is None:
+        raise _invalid("/rerank: Missing required parameter: 'documents'.", "documents")
+    documents = len(asked.documents)
+    chunks = documents + len(body) // CHUNK_BYTES
+    # Every document is read together with the query.
+    bound = input_tokens_bound(body) + query_bytes * documents
+    return _peek_of_reading(asked, bound, requests_bound=-(-chunks // DOCUMENTS_A_SEARCH))
+
+
+def _peek_of_reading(asked: _Body, bound: int, requests_bound: int = 0) -> Peek:
+    """Of an operation that reads, and writes nothing that is paid for."""
+    return Peek(
+        model=_model_of(asked),
+        stream=False,
+        input_tokens_bound=bound,
+        output_tokens_limit=0,
+        choices=1,
+        end_user_id=asked.user or "",
+        tags=_tags_of(asked),
+        requests_bound=requests_bound,
+    )
+
+
+def _decoded(decoder: msgspec.json.Decoder[_AnyBody], body: bytes) -> _AnyBody:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(f"The request body is not valid: {error}.", _param_of(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(f"Invalid JSON payload: {error}.", "request_body") from None
+
+
+def _model_of(asked: _Body) -> str:
+    if not asked.model:
+        raise _invalid("You must provide a model: the member 'model' is missing or empty.", "model")
+    if len(asked.model) > MAX_NAME_CHARS:
+        raise _invalid(f"The member 'model' is longer than {MAX_NAME_CHARS} characters.", "model")
+    return asked.model
+
+
+def _tags_of(asked: _Body) -> tuple[str, ...]:
+    """The tags, with what else names somebody: `user` is checked with them."""
+    tags = tuple(asked.tags or (asked.metadata.tags if asked.metadata else None) or ())
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_NAME_CHARS for tag in tags):
+        raise _invalid(f"At most {MAX_TAGS} tags of at most {MAX_NAME_CHARS} characters.", "tags")
+    if asked.user is not None and len(asked.user) > MAX_NAME_CHARS:
+        raise _invalid(f"The member 'user' is longer than {MAX_NAME_CHARS} characters.", "user")
+    return tags
 
 
 def input_tokens_bound(body: bytes) -> int:

@@ -18,6 +18,8 @@ DISPATCH_ID_BYTES = 16
 DIGEST_BYTES = 32
 
 _COUNTED_OPERATION = common_pb2.OPERATION_CHAT_COMPLETIONS
+# They read, and write nothing that is paid for.
+_READING_OPERATIONS = frozenset((common_pb2.OPERATION_EMBEDDINGS, common_pb2.OPERATION_RERANK))
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +68,7 @@ def is_well_formed(admit: keystore_pb2.Admit) -> bool:
     return (
         len(admit.dispatch_id) == DISPATCH_ID_BYTES
         and len(admit.key_digest) in (0, DIGEST_BYTES)
-        and min(admit.input_tokens_bound, admit.output_tokens_limit) >= 0
+        and min(admit.input_tokens_bound, admit.output_tokens_limit, admit.requests_bound) >= 0
     )
 
 
@@ -93,6 +95,8 @@ def ask(
         choices=admit.choices,
         # The router counts what is generated in this operation's streams.
         stream=admit.stream and admit.operation == _COUNTED_OPERATION,
+        generates=admit.operation not in _READING_OPERATIONS,
+        requests_bound=admit.requests_bound,
     )
     operation = None
     if budgets and refused is None:

@@ -15,7 +15,8 @@ it is, also when it exceeds the hold. What it does not report is estimated, and 
 - output of a stream that was cut where its hold ended: as it was counted to find that out (`meter.py`);
 - output of any other stream, or of an answer without usage: a token for every 4 bytes of generated text;
 - output of an answer that never came (the caller left, or the time was up, during a unary call), and of a call that was
-  in flight when the process was lost: 256 tokens, or the hold's output limit when that is less;
+  in flight when the process was lost: 256 tokens, or the hold's output limit when that is less; none where an operation
+  has no output;
 - an estimate never exceeds the hold, for the provider was limited to what the hold pays for.
 
 An attempt that failed without any of an answer is not billed, unless it ran out of time: then the provider was at
@@ -41,6 +42,8 @@ BYTES_PER_TOKEN = 4
 UNSEEN_OUTPUT_TOKENS = 256
 
 _INTERRUPTED = ledger_pb2.ENTRY_STATUS_INTERRUPTED
+# They read, and write nothing that is paid for.
+_READING_OPERATIONS = frozenset((common_pb2.OPERATION_EMBEDDINGS, common_pb2.OPERATION_RERANK))
 # Looked up once: an enum's member costs a microsecond.
 _CANCELLED = Reason.ERROR_REASON_CANCELLED
 _UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
@@ -173,6 +176,8 @@ def interrupted_entry(
 
 def unseen_output_tokens(request: router_pb2.Open) -> int:
     """The output of an answer of which nothing has been seen."""
+    if request.operation in _READING_OPERATIONS:
+        return 0
     return min(request.hold.output_tokens_limit or UNSEEN_OUTPUT_TOKENS, UNSEEN_OUTPUT_TOKENS)
 
 
@@ -254,6 +259,7 @@ def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill], held_nano_usd: int) -> 
             output_tokens=usage.output_tokens,
             cache_read_tokens=usage.cache_read_tokens,
             cache_write_tokens=usage.cache_write_tokens,
+            requests=max(1, usage.requests),
         )
         if bill.estimated:
             estimated += cost
@@ -277,4 +283,5 @@ def _sum(bills: Sequence[_Bill]) -> common_pb2.TokenUsage | None:
         cache_read_tokens=sum(usage.cache_read_tokens for usage in usages),
         cache_write_tokens=sum(usage.cache_write_tokens for usage in usages),
         reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+        requests=sum(usage.requests for usage in usages),
     )

@@ -24,9 +24,7 @@ def is_affordable(request: router_pb2.Open, deployment: Deployment, spent_nano_u
     if not hold.epoch:
         return True
     wanted = min(hold.output_tokens_limit or hold.output_tokens_bound, LEAST_OUTPUT_TOKENS)
-    least_nano_usd = deployment.ceiling_rates.ceiling(
-        input_tokens=request.input_tokens_bound, output_tokens=wanted * max(1, hold.choices)
-    )
+    least_nano_usd = _ceiling(request, deployment, wanted * max(1, hold.choices))
     return least_nano_usd <= hold.held_nano_usd - spent_nano_usd
 
 
@@ -45,7 +43,8 @@ def output_limit(
     wanted = hold.output_tokens_limit or hold.output_tokens_bound
     affordable = paid_output_tokens(request, deployment, left_nano_usd)
     limit = hold.output_tokens_limit if affordable is None else affordable // max(1, hold.choices)
-    if affordable is not None and limit < min(wanted, LEAST_OUTPUT_TOKENS):
+    # Without any output, too, something must be left: the input is not paid for otherwise.
+    if affordable is not None and limit < max(1, min(wanted, LEAST_OUTPUT_TOKENS)):
         raise GatewayError(_BUDGET_EXCEEDED, "Budget has been exceeded! What is held does not pay for this call.")
     # A provider may refuse a limit beyond its own.
     return min(limit, deployment.max_output_tokens or limit)
@@ -55,11 +54,11 @@ def paid_output_tokens(request: router_pb2.Open, deployment: Deployment, left_na
     """How many output tokens, of all choices together, so much pays for here; None: as many as the call can have."""
     hold, rates = request.hold, deployment.ceiling_rates
     wanted = (hold.output_tokens_limit or hold.output_tokens_bound) * max(1, hold.choices)
-    if rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=wanted) <= left_nano_usd:
+    if _ceiling(request, deployment, wanted) <= left_nano_usd:
         return None
     # In nano-USD times MTOK, so that nothing is rounded but the tokens.
     input_part = request.input_tokens_bound * max(rates.input, rates.cache_read, rates.cache_write)
-    left = (left_nano_usd - rates.request) * MTOK - input_part
+    left = (left_nano_usd - rates.request * max(1, request.requests_bound)) * MTOK - input_part
     return min(wanted, max(0, left) // rates.output) if rates.output else 0
 
 
@@ -84,5 +83,12 @@ def whole_call(request: router_pb2.Open, deployment: Deployment, spent_nano_usd:
 def _bound(request: router_pb2.Open, deployment: Deployment, spent_nano_usd: int, output_tokens: int) -> int:
     """What a call with so many output tokens may come to, but with no more than it can have."""
     most = min(output_tokens, request.hold.output_tokens_bound * max(1, request.hold.choices))
-    ceiling = deployment.ceiling_rates.ceiling(input_tokens=request.input_tokens_bound, output_tokens=most)
-    return spent_nano_usd + ceiling
+    return spent_nano_usd + _ceiling(request, deployment, most)
+
+
+def _ceiling(request: router_pb2.Open, deployment: Deployment, output_tokens: int) -> int:
+    return deployment.ceiling_rates.ceiling(
+        input_tokens=request.input_tokens_bound,
+        output_tokens=output_tokens,
+        requests=max(1, request.requests_bound),
+    )

@@ -8,21 +8,35 @@ Pure, but for the price table, which is loaded only when some deployment's price
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from gateway.v1 import common_pb2
 
-from router.providers.address import chat_address
+from router.providers.address import chat_address, operation_address
 from router.providers.output_limits import output_limit
 from router.providers.output_shown import shows_all_output
 from router.providers.prices import Price, price_from, states_price
-from router.providers.provider import NOT_SERVED_YET, PROVIDERS, SIGNER_OPTIONS, Provider, filled_in, near_names
-from router.providers.quirks import Quirks
+from router.providers.provider import (
+    NOT_SERVED_YET,
+    PROVIDERS,
+    SIGNER_OPTIONS,
+    Offer,
+    Provider,
+    filled_in,
+    near_names,
+)
+from router.providers.quirks import NONE, Quirks
 from services.config import Alias, Config, ConfigError, ModelEntry, Place
+from services.model_list import READING_MEMBERS
 from services.money import Rates
+
+_CHAT = common_pb2.OPERATION_CHAT_COMPLETIONS
+_EMBEDDINGS = common_pb2.OPERATION_EMBEDDINGS
+_RERANK = common_pb2.OPERATION_RERANK
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +44,20 @@ class Deployment:
     """One entry of `model_list`, ready to be called.
 
     group: the model group it serves. provider: names the row of `providers/provider.py`. wire: names the provider's
-    language, of `router.wire.WIRES`. provider_model: what the provider calls the model. api_base: without a trailing
-    slash. api_key: empty when the provider wants none; auth: where it goes, as `providers/provider.py` says. options:
-    what else the provider needs to know, by the names that its row gives them. chat_url: the whole address of chat
-    completions, for wires that have no paths of their own; headers: what the provider wants sent with every request.
-    quirks: how it departs from OpenAI's language; None when it does not.
-    rates settle a call, ceiling_rates size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown.
-    shows_all_output: it generates nothing that a stream does not show.
-    mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt; stream_timeout_seconds: of a
-    streamed one. drop_params: drop what the provider does not know instead of refusing the call;
-    additional_drop_params: drop these in any case, `tools[*].strict` for one inside a member; allowed_openai_params:
-    send these, whatever the row says. defaults: members of the body for callers that do not give them; extra_body:
-    members that override theirs; both hold plain JSON values. weight, rpm, tpm: for `routing/shuffle.py`.
+    language, of `router.wire.WIRES`; empty: it does not chat. provider_model: what the provider calls the model.
+    api_base: without a trailing slash. operation: what it is checked with; it can be asked for every operation that its
+    wires have. api_key: empty when the provider wants none; auth: where it goes, as `providers/provider.py` says.
+    options: what else the provider needs to know, by the names that its row gives them. chat_url: the whole address of
+    chat completions, for wires that have no paths of their own; headers: what the provider wants sent with every
+    request. quirks: how it departs from OpenAI's language; None when it does not. rates settle a call, ceiling_rates
+    size its hold; both are zero when `unpriced`. max_*_tokens: 0 when unknown. shows_all_output: it generates nothing
+    that a stream does not show. mock_response: answer this instead of calling anybody. timeout_seconds: of an attempt;
+    stream_timeout_seconds: of a streamed one. drop_params: drop what the provider does not know instead of refusing the
+    call; additional_drop_params: drop these in any case, `tools[*].strict` for one inside a member;
+    allowed_openai_params: send these, whatever the row says. defaults: members of the body for callers that do not give
+    them; extra_body: members that override theirs; both hold plain JSON values. weight, rpm, tpm: for
+    `routing/shuffle.py`. others: the same deployment as operations beside chat see it: with their wire, address and
+    quirks.
     """
 
     id: str
@@ -77,6 +93,14 @@ class Deployment:
     weight: float | None = None
     rpm: int | None = None
     tpm: int | None = None
+    others: Mapping[common_pb2.Operation, Deployment] = field(default_factory=dict, repr=False)
+
+    def at(self, operation: common_pb2.Operation) -> Deployment | None:
+        """The deployment as an operation sees it; None when it does not offer that."""
+        if operation in _PATHS:
+            return self.others.get(operation)
+        # Edges of old say no operation where they mean chat.
+        return self if self.wire or self.mock_response is not None else None
 
 
 class Prices(Protocol):
@@ -133,9 +157,19 @@ def _largest_known(limits: Iterable[int]) -> int:
     return max(known) if all(known) else 0
 
 
-# What `model_info.mode` says of deployments that answer chat completions; others have an operation of their own.
-_CHAT_MODES = (None, "chat", "completion", "responses")
-
+# What `model_info.mode` says that a deployment is for, as far as that is served.
+_OPERATION_BY_MODE: Mapping[str, common_pb2.Operation] = {
+    "chat": _CHAT,
+    "completion": _CHAT,
+    "responses": _CHAT,
+    "embedding": _EMBEDDINGS,
+    "rerank": _RERANK,
+}
+# What a model's name says, where there is no mode.
+_OPERATION_BY_NAME = ((re.compile("rerank", re.IGNORECASE), _RERANK), (re.compile("embed", re.IGNORECASE), _EMBEDDINGS))
+_READING_DEFAULTS = frozenset((*READING_MEMBERS, "user"))
+# What ends the address of an operation.
+_PATHS: Mapping[common_pb2.Operation, str] = {_EMBEDDINGS: "/embeddings", _RERANK: "/rerank"}
 
 # The row of a model that has an address and nobody's name.
 _BY_ADDRESS_ALONE = "openai_like"
@@ -156,6 +190,8 @@ def build(config: Config, environ: Mapping[str, str], prices: Callable[[], Price
     left_out: list[str] = []
     for entry in config.model_list:
         target = _target(entry, prices)
+        if isinstance(target, _Target):
+            target = _offering(entry, target)
         if isinstance(target, str):
             left_out.append(f"{entry.place} {entry.model_name} is left out: {target}")
         else:
@@ -166,7 +202,7 @@ def build(config: Config, environ: Mapping[str, str], prices: Callable[[], Price
 
 def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:
     """Whose model an entry means; or, as a text, why it cannot be served."""
-    if entry.info.mode not in _CHAT_MODES:
+    if entry.info.mode is not None and entry.info.mode not in _OPERATION_BY_MODE:
         return f"the mode {entry.info.mode} is not served yet"
     if "*" in entry.model_name or "*" in entry.params.model:
         return "wildcards are not served yet"
@@ -183,6 +219,13 @@ def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:
     hint = f" (is it {' or '.join(near)}?)" if near else ""
     advice = f"for a server that speaks OpenAI's language write openai/{model} and an api_base"
     raise _error(entry, "model", f"no provider is called {name!r}{hint}; {advice}")
+
+
+def _offering(entry: ModelEntry, target: _Target) -> _Target | str:
+    """The same, if its provider offers what the mode says."""
+    provider, operation = target.provider, _operation_of(entry, target)
+    offered = operation in _offers(provider) or (operation == _CHAT and provider.wire)
+    return target if offered else f"the provider {provider.name} is not asked for {entry.info.mode}"
 
 
 def _owner_of(entry: ModelEntry, model: str, prices: Callable[[], Prices]) -> _Target | str:
@@ -221,12 +264,13 @@ def _deployment(
             raise _error(entry, missing.args[0], f"is missing: the address of {provider.name} needs it") from None
         chat_url, auth = "", provider.auth
     try:
-        listed = None if states_price(entry.costs) else _listed(entry, target, prices)
-        price = price_from(entry.costs, listed)
+        operation = _operation_of(entry, target)
+        listed = None if states_price(entry.costs, generates=operation == _CHAT) else _listed(entry, target, prices)
+        price = price_from(entry.costs, listed, generates=operation == _CHAT)
     except ValueError as error:
         raise ConfigError(entry.place, str(error)) from error
     timeout_seconds = params.timeout or config.router_settings.timeout or config.litellm_settings.request_timeout
-    return Deployment(
+    deployment = Deployment(
         id=info.id,
         group=entry.model_name,
         provider=provider.name,
@@ -246,9 +290,10 @@ def _deployment(
         drop_params=config.litellm_settings.drop_params if params.drop_params is None else params.drop_params,
         additional_drop_params=params.additional_drop_params,
         allowed_openai_params=params.allowed_openai_params,
-        defaults=params.defaults,
+        defaults={name: value for name, value in params.defaults.items() if name not in READING_MEMBERS},
         extra_headers=params.extra_headers,
         extra_body=params.extra_body,
+        operation=operation,
         wire=provider.wire_of(target.model),
         auth=auth,
         options=options,
@@ -258,6 +303,42 @@ def _deployment(
         weight=params.weight,
         rpm=params.rpm,
         tpm=params.tpm,
+    )
+    others = {
+        operation: _other(deployment, operation, offer, target, entry) for operation, offer in _offers(provider).items()
+    }
+    return replace(deployment, others=others)
+
+
+def _offers(provider: Provider) -> dict[common_pb2.Operation, Offer]:
+    """What a provider offers beside chat."""
+    offers = ((_EMBEDDINGS, provider.embeddings), (_RERANK, provider.rerank))
+    return {operation: offer for operation, offer in offers if offer is not None}
+
+
+def _operation_of(entry: ModelEntry, target: _Target) -> common_pb2.Operation:
+    """What a deployment is for: its mode says so, else its model's name, else what its provider offers."""
+    if entry.info.mode is not None:
+        return _OPERATION_BY_MODE[entry.info.mode]
+    for pattern, operation in _OPERATION_BY_NAME:
+        if operation in _offers(target.provider) and pattern.search(entry.info.base_model or target.model):
+            return operation
+    return _CHAT if target.provider.wire else _EMBEDDINGS
+
+
+def _other(
+    chat: Deployment, operation: common_pb2.Operation, offer: Offer, target: _Target, entry: ModelEntry
+) -> Deployment:
+    """A deployment as an operation beside chat sees it."""
+    return replace(
+        chat,
+        operation=operation,
+        wire=offer.wire_of(target.model),
+        chat_url=operation_address(
+            _PATHS[operation], offer, target.provider, target.model, chat.api_base, chat.chat_url
+        ),
+        quirks=None if offer.quirks == NONE else offer.quirks,
+        defaults={name: value for name, value in entry.params.defaults.items() if name in _READING_DEFAULTS},
     )
 
 

@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from gateway.v1 import ledger_pb2, router_pb2
+from gateway.v1 import common_pb2, ledger_pb2, router_pb2
 
 from router.accounting import Accounting, estimate
 from router.allowance import is_affordable, output_limit, whole_call
@@ -28,7 +28,8 @@ from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
 from router.selection import Selection
 from router.transport import Response, Transport
-from router.wire.base import StreamDecoder, Wire, invalid_response
+from router.wire.base import Answer, HttpRequest, StreamDecoder, Wire, invalid_response
+from router.wire.whole import WholeWire
 from services.errors import GatewayError, Reason, unavailable
 
 # Looked up once: an enum's member costs a microsecond.
@@ -40,16 +41,26 @@ _AUTHENTICATION = Reason.ERROR_REASON_PROVIDER_AUTHENTICATION
 # Enough for any message; a larger body of a failed request is not worth reading.
 MAX_ERROR_BODY_BYTES = 1024 * 1024
 
+# Vectors take a millisecond for about so much of them, and come by the hundred: more is read beside the event loop.
+MAX_INLINE_BYTES = 256 * 1024
+
 # What a stream may say before its first content: roles, filter results, keep-alives.
 MAX_HELD_BYTES = 1024 * 1024
 
+# The languages of mocks, beside chat's.
+_MOCKED = {common_pb2.OPERATION_EMBEDDINGS: "openai", common_pb2.OPERATION_RERANK: "jina"}
+
 _NO_SIGNERS: Mapping[str, Signer] = MappingProxyType({})
+# By operation, then by the names that deployments give them.
+WholeWires = Mapping[common_pb2.Operation, Mapping[str, WholeWire]]
+_NO_WHOLE_WIRES: WholeWires = MappingProxyType({})
 
 
 class Engine:
     """Runs dispatches.
 
-    catalog: the one of the moment. wires: by the names that deployments give them. mock: the transport of deployments
+    catalog: the one of the moment. wires: of chats, by the names that deployments give them; whole_wires: of the other
+    operations. mock: the transport of deployments
     with a `mock_response`. extend: asks for more of a hold. signers: by the names that `auth` gives them; a deployment
     whose `auth` is none of them has its credential from the wire. clock: seconds that only go forward.
     """
@@ -66,6 +77,7 @@ class Engine:
         extend: Extend,
         clock: Callable[[], float],
         signers: Mapping[str, Signer] = _NO_SIGNERS,
+        whole_wires: WholeWires = _NO_WHOLE_WIRES,
     ) -> None:
         self._catalog = catalog
         self._wires = wires
@@ -76,6 +88,7 @@ class Engine:
         self._extend = extend
         self._clock = clock
         self._signers = signers
+        self._whole_wires = whole_wires
 
     async def run(self, caller: Caller) -> None:
         """Answer one call. Raises GatewayError for the caller; cancelling it means that the caller is gone."""
@@ -121,6 +134,9 @@ class Engine:
     async def _try_group(self, caller: Caller, dispatch: Dispatch, group: Sequence[Deployment], body: bytes) -> bytes:
         """One deployment after the other, then, after a pause, those again that may answer later."""
         selection, request = self._selection, caller.request
+        group = [deployment for deployment in group if deployment.at(request.operation) is not None]
+        if not group:
+            raise _not_offered(request)
         spent_nano_usd = self._accounting.spent_nano_usd(request, len(body), dispatch.ended)
         group = [deployment for deployment in group if is_affordable(request, deployment, spent_nano_usd)]
         if not group:
@@ -175,38 +191,71 @@ class Engine:
         spent_nano_usd = self._accounting.spent_nano_usd(caller.request, len(body), dispatch.ended)
         growth = await self._growth(dispatch, deployment, body, spent_nano_usd)
         limit = 0 if growth else output_limit(caller.request, deployment, spent_nano_usd, dispatch.held_nano_usd)
-        # A mock answers in OpenAI's language, whatever provider it stands for.
-        wire = self._wires[deployment.wire if deployment.mock_response is None else "openai"]
-        request = wire.encode(body, deployment, stream=caller.request.stream, output_tokens_limit=limit)
+        called = deployment.at(caller.request.operation) or deployment
+        request = self._encode(caller.request, called, body, limit)
         signer = self._signers.get(deployment.auth) if deployment.mock_response is None else None
         if signer is not None:
             # Before the attempt begins: without a credential nothing is sent, and nothing is billed.
             began = self._clock()
-            request = await signed(signer, request, deployment, timeout_seconds)
+            request = await signed(signer, request, called, timeout_seconds)
             timeout_seconds -= self._clock() - began
         self._accounting.opened(caller.request, len(body), dispatch.ended, deployment)
         caller.sent(deployment.id)
         dispatch.begin_attempt(deployment, request.dropped)
         transport = self._transport if deployment.mock_response is None else self._mock
-        async with transport.open(request, deployment, timeout_seconds=timeout_seconds) as response:
+        async with transport.open(request, called, timeout_seconds=timeout_seconds) as response:
             dispatch.answers(response.status)
             if not 200 <= response.status < 300:
                 said = await response.read(MAX_ERROR_BODY_BYTES)
-                error = wire.decode_error(response.status, response.headers, masked(said, request), deployment)
+                wire = self._wire_of(caller.request, called)
+                error = wire.decode_error(response.status, response.headers, masked(said, request), called)
                 if signer is not None and error.reason == _AUTHENTICATION:
                     signer.refused(deployment)
                 raise error
-            if caller.request.stream:
-                decoder = wire.stream(request, deployment)
+            if caller.request.stream and caller.request.operation not in self._whole_wires:
+                decoder = self._chat_wire_of(called).stream(request, called)
                 dispatch.streams(decoder)
                 if growth is None:
                     return await _forward(caller, dispatch, deployment, decoder, response) or b""
                 with contextlib.closing(growth):
                     last = await _forward(caller, dispatch, deployment, decoder, response, growth)
                 return last or await _cut(caller, dispatch, growth, show_usage=request.show_usage)
-            answer = wire.decode(await response.read(), deployment)
+            answer = await self._decode(caller.request, called, body, response.headers, await response.read())
             dispatch.answered(answer)
             return answer.body
+
+    def _chat_wire_of(self, deployment: Deployment) -> Wire:
+        # A mock answers in OpenAI's language, whatever provider it stands for.
+        return self._wires[deployment.wire if deployment.mock_response is None else "openai"]
+
+    def _whole_wire_of(self, request: router_pb2.Open, deployment: Deployment) -> WholeWire:
+        wires = self._whole_wires[request.operation]
+        return wires[deployment.wire if deployment.mock_response is None else _MOCKED[request.operation]]
+
+    def _wire_of(self, request: router_pb2.Open, deployment: Deployment) -> Wire | WholeWire:
+        is_whole = request.operation in self._whole_wires
+        return self._whole_wire_of(request, deployment) if is_whole else self._chat_wire_of(deployment)
+
+    def _encode(self, request: router_pb2.Open, deployment: Deployment, body: bytes, limit: int) -> HttpRequest:
+        if request.operation in self._whole_wires:
+            return self._whole_wire_of(request, deployment).encode(body, deployment)
+        wire = self._chat_wire_of(deployment)
+        return wire.encode(body, deployment, stream=request.stream, output_tokens_limit=limit)
+
+    async def _decode(
+        self,
+        request: router_pb2.Open,
+        deployment: Deployment,
+        asked: bytes,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> Answer:
+        if request.operation in self._whole_wires:
+            decode = self._whole_wire_of(request, deployment).decode
+            if len(body) <= MAX_INLINE_BYTES:
+                return decode(asked, headers, body, deployment)
+            return await asyncio.to_thread(decode, asked, headers, body, deployment)
+        return self._chat_wire_of(deployment).decode(body, deployment)
 
     async def _growth(
         self, dispatch: Dispatch, deployment: Deployment, body: bytes, spent_nano_usd: int
@@ -233,6 +282,15 @@ class Engine:
         else:
             head = dispatch.head("application/json", dispatch.ended[-1].deployment)
             await caller.answer(head, last, _result_of(entry))
+
+
+def _not_offered(request: router_pb2.Open) -> GatewayError:
+    operation = common_pb2.Operation.Name(request.operation).removeprefix("OPERATION_").lower().replace("_", " ")
+    return GatewayError(
+        Reason.ERROR_REASON_INVALID_REQUEST,
+        f"The providers of the model {request.model!r} do not offer {operation}.",
+        param="model",
+    )
 
 
 def _result_of(entry: ledger_pb2.Entry) -> router_pb2.Result:

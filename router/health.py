@@ -7,7 +7,7 @@ for it stands in the ledger, by the master key and under the tag HEALTH_TAG. No 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.v1 import common_pb2, router_pb2
 
@@ -24,7 +24,11 @@ CHECK_TIMEOUT_MS = 10_000
 MAX_CHECKS = 64
 
 _OUTPUT_TOKENS = 1
-_BODY = b'{"messages":[{"role":"user","content":"ping"}]}'
+_BODIES: Mapping[common_pb2.Operation, bytes] = {
+    common_pb2.OPERATION_CHAT_COMPLETIONS: b'{"messages":[{"role":"user","content":"ping"}]}',
+    common_pb2.OPERATION_EMBEDDINGS: b'{"input":"ping"}',
+    common_pb2.OPERATION_RERANK: b'{"query":"ping","documents":["ping"]}',
+}
 
 
 class HealthChecks:
@@ -87,6 +91,7 @@ class _Check:
     """The far end of a check: `call.Caller` for one who wants to know no more than whether there is an answer."""
 
     def __init__(self, dispatch_id: bytes, deployment: Deployment) -> None:
+        self._body = _BODIES[deployment.operation]
         self.request = router_pb2.Open(
             dispatch_id=dispatch_id,
             call_id=to_text(dispatch_id),
@@ -96,11 +101,11 @@ class _Check:
             # Without an epoch nothing is held; the limit is imposed in the provider's own words.
             hold=common_pb2.Hold(output_tokens_limit=_OUTPUT_TOKENS),
             timeout_ms=CHECK_TIMEOUT_MS,
-            body_bytes=len(_BODY),
+            body_bytes=len(self._body),
         )
 
     async def body(self) -> bytes:
-        return _BODY
+        return self._body
 
     def sent(self, deployment_id: str) -> None:
         pass

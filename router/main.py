@@ -32,7 +32,7 @@ from router.selection import STRATEGIES, Selection
 from router.service import InferenceService
 from router.settlement import Settlement
 from router.transport import HttpTransport
-from router.wire import WIRES
+from router.wire import WHOLE_WIRES, WIRES
 from services.errors import unavailable
 from services.ids import IdMint
 from services.lifecycle import Runtime
@@ -137,6 +137,7 @@ class Router:
                 extend=extensions.extend,
                 clock=time.monotonic,
                 signers=credentials.signers,
+                whole_wires=WHOLE_WIRES,
             )
 
         return _Parts(

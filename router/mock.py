@@ -1,7 +1,8 @@
 """Deployments that answer without a provider: `mock_response` in the configuration.
 
 What they answer is made as a provider's bytes and goes through the same wire, so that limits, streams and accounting
-are those of any other deployment. Usage is LiteLLM's: 10 tokens in, 20 out, but never more than the limit that the
+are those of any other deployment. An input of embeddings gets the vector VECTOR, a document of a rerank the score 0.5,
+whatever the text is. Usage is LiteLLM's: 10 tokens in, 20 out, but never more than the limit that the
 request carries.
 """
 
@@ -38,11 +39,16 @@ _WORDS = re.compile(r"\s*\S+|\s+")
 _encode = msgspec.json.encode
 
 
+VECTOR = (0.25, 0.5, -0.5)
+
+
 class _Asked(msgspec.Struct):
     model: str = ""
     stream: bool | None = None
     max_tokens: int | float | None = None
     max_completion_tokens: int | float | None = None
+    input: str | list[msgspec.Raw] | None = None
+    documents: list[msgspec.Raw] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ def answer(request: HttpRequest, text: str, *, id_hex: str, created: int) -> Moc
         asked = msgspec.json.decode(request.body, type=_Asked)
     except msgspec.ValidationError as error:
         return MockAnswer(400, {"content-type": "application/json"}, (_encode({"error": {"message": str(error)}}),))
+    if asked.input is not None or asked.documents is not None:
+        return MockAnswer(200, {"content-type": "application/json"}, (_encode(_reading(asked)),))
     limit = asked.max_completion_tokens or asked.max_tokens or OUTPUT_TOKENS
     output_tokens = max(0, min(OUTPUT_TOKENS, int(limit)))
     usage = {
@@ -77,6 +85,19 @@ def answer(request: HttpRequest, text: str, *, id_hex: str, created: int) -> Moc
         whole = {**base, "object": "chat.completion", "choices": [choice], "usage": usage}
         return MockAnswer(200, {"content-type": "application/json"}, (_encode(whole),))
     return MockAnswer(200, {"content-type": "text/event-stream"}, _events(base, text, usage))
+
+
+def _reading(asked: _Asked) -> dict[str, object]:
+    """The answer to embeddings or a rerank."""
+    said: dict[str, object] = {
+        "model": asked.model,
+        "usage": {"prompt_tokens": INPUT_TOKENS, "total_tokens": INPUT_TOKENS},
+    }
+    if asked.documents is not None:
+        return {**said, "results": [{"index": at, "relevance_score": 0.5} for at in range(len(asked.documents))]}
+    inputs = 1 if isinstance(asked.input, str) else len(asked.input or ())
+    rows = [{"object": "embedding", "index": index, "embedding": VECTOR} for index in range(inputs)]
+    return {**said, "object": "list", "data": rows}
 
 
 def _events(base: Mapping[str, object], text: str, usage: Mapping[str, int]) -> tuple[bytes, ...]:

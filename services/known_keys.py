@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from services.model_list import BODY_MEMBERS, PROVIDER_OPTIONS, Costs
+from services.model_list import BODY_MEMBERS, PROVIDER_OPTIONS, READING_MEMBERS, Costs
 
 # Sections, as paths in which a list is `[]`. Of what is inside any others nothing is known.
 TOP = ""
@@ -100,12 +100,14 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "extra_body": Key("mapping", "Members of the body sent to the provider; they win over the caller's."),
         **{name: Key("text", what) for name, what in PROVIDER_OPTIONS.items()},
         **_COSTS,
-        **dict.fromkeys(BODY_MEMBERS, Key("JSON", "A member of the body, for callers who do not give it.")),
+        **dict.fromkeys(
+            (*BODY_MEMBERS, *READING_MEMBERS), Key("JSON", "A member of the body, for callers who do not give it.")
+        ),
     },
     INFO: {
         "id": Key("text", "The deployment's name in the ledger. Default: a hash of what is written of it."),
         "base_model": Key("text", "The model whose price and limits hold, where `model` does not say."),
-        "mode": Key("text", "What it is called for; `chat` by default. Others than chat are left out."),
+        "mode": Key("text", "What it is for: `chat`, `embedding`, `rerank`. Default: what its name says, or `chat`."),
         "max_tokens": Key(_COUNT, "An older word for `max_output_tokens`."),
         "max_input_tokens": Key(_COUNT, "The longest input. Default: the price table's."),
         "max_output_tokens": Key(_COUNT, "The longest answer, which bounds what a call may cost."),
@@ -147,8 +149,8 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             auto_router_default_model auto_router_embedding_model bos_token budget_duration
             cache_control_injection_points
             configurable_clientside_auth_params cooldown_time default_api_key_rpm_limit
-            default_api_key_tpm_limit dimensions encoding_format eos_token fallbacks final_prompt_value guardrails
-            hf_model_name input_type itpm litellm_credential_name litellm_trace_id max_budget max_parallel_requests
+            default_api_key_tpm_limit eos_token fallbacks final_prompt_value guardrails
+            hf_model_name itpm litellm_credential_name litellm_trace_id max_budget max_parallel_requests
             max_retries merge_reasoning_content_in_choices metadata model_info n num_retries order otpm
             prompt_id prompt_variables region_name request_timeout roles ssl_verify stream_timeout_by_service_tier
             tag_regex tags thinking tiered_pricing timeout_by_service_tier top_k use_in_pass_through

@@ -97,6 +97,9 @@ BODY_MEMBERS = (
     "web_search_options",
 )
 
+# The same of an embeddings body.
+READING_MEMBERS = ("dimensions", "encoding_format", "input_type")
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -106,6 +109,8 @@ class Costs:
     output_cost_per_token: Decimal | None = None
     cache_read_input_token_cost: Decimal | None = None
     cache_creation_input_token_cost: Decimal | None = None
+    # USD per search: a rerank of up to a hundred documents.
+    input_cost_per_query: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +224,9 @@ def _params(section: Section) -> LitellmParams:
         extra_headers=section.texts("extra_headers"),
         extra_body=section.json_mapping("extra_body"),
         options={name: text for name in PROVIDER_OPTIONS if (text := section.secret(name)) is not None},
-        defaults={name: value for name in BODY_MEMBERS if (value := section.json(name)) is not None},
+        defaults={
+            name: value for name in (*BODY_MEMBERS, *READING_MEMBERS) if (value := section.json(name)) is not None
+        },
     )
 
 
@@ -247,6 +254,7 @@ def _costs(params: Section, info: Section) -> Costs:
         output_cost_per_token=cost("output_cost_per_token"),
         cache_read_input_token_cost=cost("cache_read_input_token_cost"),
         cache_creation_input_token_cost=cost("cache_creation_input_token_cost"),
+        input_cost_per_query=cost("input_cost_per_query"),
     )
 
 

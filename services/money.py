@@ -60,9 +60,18 @@ class Rates:
     request: int = 0
 
     def cost(
-        self, *, input_tokens: int, output_tokens: int, cache_read_tokens: int = 0, cache_write_tokens: int = 0
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        requests: int = 1,
     ) -> int:
-        """Nano-USD of one call, rounded once, half-even. `input_tokens` includes the cached ones, as OpenAI counts."""
+        """Nano-USD of one call, rounded once, half-even. `input_tokens` includes the cached ones, as OpenAI counts.
+
+        requests: how often the fixed price is charged.
+        """
         plain = max(0, input_tokens - cache_read_tokens - cache_write_tokens)
         weighed = (
             plain * self.input
@@ -70,10 +79,10 @@ class Rates:
             + cache_read_tokens * self.cache_read
             + cache_write_tokens * self.cache_write
         )
-        return _half_even(weighed) + self.request
+        return _half_even(weighed) + self.request * requests
 
-    def ceiling(self, *, input_tokens: int, output_tokens: int) -> int:
-        """The most that a call of at most these tokens can cost, rounded up."""
+    def ceiling(self, *, input_tokens: int, output_tokens: int, requests: int = 1) -> int:
+        """The most that a call of at most these tokens and fixed prices can cost, rounded up."""
         dearest_input = max(self.input, self.cache_read, self.cache_write)
         weighed = input_tokens * dearest_input + output_tokens * self.output
-        return -(-weighed // MTOK) + self.request
+        return -(-weighed // MTOK) + self.request * requests

@@ -1,4 +1,5 @@
-"""A provider for tests: a real HTTP server that speaks Chat Completions, misbehaves as told, and remembers the truth.
+"""A provider for tests: a real HTTP server that chats, makes embeddings and reranks, misbehaves as told, and
+remembers the truth.
 
 provider.behave("model", Behaviour(status=429), Behaviour())    the first call is refused, all others answered
 provider.seen[0].tokens_sent, .aborted                          what really happened
@@ -16,6 +17,7 @@ import pytest
 from aiohttp import web
 
 INPUT_TOKENS = 11
+VECTOR = (0.5, -0.25, 0.125)
 # A gateway's configuration with one deployment of it, at $1 and $2 a million tokens; `format` it with `base`.
 PRICED_CONFIG = """
 model_list:
@@ -81,6 +83,9 @@ class FakeProvider:
     async def start(self) -> web.AppRunner:
         app = web.Application(client_max_size=128 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._answer)
+        # Embeddings and rerank: a vector for every input, the documents in their order.
+        app.router.add_post("/v1/embeddings", self._answer)
+        app.router.add_post("/v1/rerank", self._answer)
         # Anthropic's path: what is answered there is given whole, as a `body`.
         app.router.add_post("/v1/messages", self._answer)
         # Bedrock's, which says the model in the path; answered in the same way.
@@ -112,6 +117,8 @@ class FakeProvider:
             seen.ended.set()
 
     def _whole(self, seen: Seen, behaviour: Behaviour) -> web.Response:
+        if "input" in seen.body or "documents" in seen.body:
+            return web.json_response(_read(seen.body, behaviour), headers=behaviour.headers)
         words = _limited(seen, behaviour)
         seen.tokens_sent = len(words)
         message = {"role": "assistant", "content": "".join(words)}
@@ -157,6 +164,17 @@ class FakeProvider:
         else:
             return False
         return True
+
+
+def _read(body: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
+    """The answer to embeddings or a rerank."""
+    usage = {"usage": {"prompt_tokens": INPUT_TOKENS, "total_tokens": INPUT_TOKENS}} if behaviour.reports_usage else {}
+    if "documents" in body:
+        results = [{"index": at, "relevance_score": 1 / (at + 1)} for at in range(len(body["documents"]))]
+        return {"id": "rerank-fake", "results": results, **usage}
+    inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    rows = [{"object": "embedding", "index": at, "embedding": list(VECTOR)} for at in range(len(inputs))]
+    return {"object": "list", "model": body["model"], "data": rows, **usage}
 
 
 def _limited(seen: Seen, behaviour: Behaviour) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.v1 import keystore_pb2, ledger_pb2
+from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 
 from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of
 from edge.admin.times import date_range_ms, iso
@@ -21,6 +21,12 @@ _STATUS = {
     ledger_pb2.ENTRY_STATUS_FAILURE: "failure",
     ledger_pb2.ENTRY_STATUS_CANCELLED: "cancelled",
     ledger_pb2.ENTRY_STATUS_INTERRUPTED: "interrupted",
+}
+# LiteLLM's names of operations.
+_CALL_TYPES = {
+    common_pb2.OPERATION_CHAT_COMPLETIONS: "acompletion",
+    common_pb2.OPERATION_EMBEDDINGS: "aembedding",
+    common_pb2.OPERATION_RERANK: "arerank",
 }
 
 
@@ -86,7 +92,7 @@ def _row(entry: ledger_pb2.Entry) -> dict[str, object]:
     return {
         "request_id": to_text(entry.dispatch_id),
         "litellm_call_id": entry.call_id,
-        "call_type": "acompletion",
+        "call_type": _CALL_TYPES.get(entry.operation, "acompletion"),
         "api_key": "litellm_proxy_master_key" if principal.master else principal.key_id,
         "spend": usd_from_nano(entry.cost_nano_usd),
         "total_tokens": usage.input_tokens + usage.output_tokens,

@@ -69,17 +69,26 @@ class Size(msgspec.Struct, frozen=True, gc=False):
 
 
 def size(
-    prices: Prices, *, input_tokens_bound: int, output_tokens_limit: int, choices: int, stream: bool = False
+    prices: Prices,
+    *,
+    input_tokens_bound: int,
+    output_tokens_limit: int,
+    choices: int,
+    stream: bool = False,
+    generates: bool = True,
+    requests_bound: int = 1,
 ) -> Size:
     """The size of a call of at most so much input, so many output tokens a choice (0: not stated), and choices.
 
-    stream: the answer's pieces can be counted as they come.
+    stream: the answer's pieces can be counted as they come. generates: False for operations that only read.
+    requests_bound: how often the fixed price is charged at most.
     """
     known_tokens = output_tokens_limit or prices.max_output_tokens
-    output_tokens = known_tokens or DEFAULT_OUTPUT_TOKENS
-    base = input_tokens_bound * prices.input_nano_usd_per_mtok + prices.request_nano_usd * MTOK
+    output_tokens = (known_tokens or DEFAULT_OUTPUT_TOKENS) if generates else 0
+    requests = max(1, requests_bound)
+    base = input_tokens_bound * prices.input_nano_usd_per_mtok + requests * prices.request_nano_usd * MTOK
     choices = max(1, choices)
-    step = choices * prices.output_nano_usd_per_mtok
+    step = choices * prices.output_nano_usd_per_mtok if generates else 0
 
     def bound(tokens: int) -> int:
         return min(-(-(base + tokens * step) // MTOK), _MORE_THAN_ANY_BUDGET)
@@ -94,5 +103,5 @@ def size(
         choices=choices,
         _base=base,
         _step=step,
-        _has_open_end=not known_tokens,
+        _has_open_end=generates and not known_tokens,
     )

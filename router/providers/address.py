@@ -1,4 +1,4 @@
-"""Where a deployment's chat completions are asked for: its provider's row and its `api_base` as one address. Pure."""
+"""Where a deployment is asked for an operation: its provider's row and its `api_base` as one address. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from router.providers.provider import Provider, filled_in
+from router.providers.provider import Offer, Provider, filled_in
 
 # The end of a path that names an operation; an address with it needs no more.
 _OPERATION = "/chat/completions"
@@ -37,3 +37,24 @@ def chat_address(provider: Provider, model: str, api_base: str, options: Mapping
         own_query = "" if query else own_query
     queries = "&".join(filter(None, (query, own_query)))
     return f"{base}{path}?{queries}" if queries else f"{base}{path}", auth
+
+
+def operation_address(
+    operation: str, offer: Offer, provider: Provider, model: str, api_base: str, chat_url: str
+) -> str:
+    """The URL of another operation, by the name that ends its path: `/embeddings`.
+
+    chat_url: what `chat_address` gives. An `api_base` that ends with the name is a whole address.
+    """
+    base, _, query = api_base.partition("?")
+    base = base.rstrip("/")
+    if base.endswith(operation):
+        return api_base
+    if not offer.path:
+        return chat_url.replace(_OPERATION, operation, 1)
+    base = base.removesuffix(_OPERATION)
+    path = filled_in(offer.path, {"model": quote(provider.name_of(model), safe="@:/")})
+    if re.match(r"/v\d+/", path):
+        # A version stands in an address once.
+        base = re.sub(r"/v\d+$", "", base)
+    return f"{base}{path}?{query}" if query else f"{base}{path}"

@@ -45,15 +45,17 @@ class PriceTable:
 
 
 def _base_rates(prices: ModelPrice) -> Rates | None:
-    """What is charged below the first threshold; None when input is not priced by the token."""
+    """What is charged below the first threshold; None when neither input nor a call is priced."""
 
     def rate(key: str) -> int | None:
         price = getattr(prices, key)
         return _rounded(price.base if isinstance(price, TieredPrices) else price, ROUND_HALF_EVEN)
 
-    plain = rate("input_mtok")
+    plain, requests = rate("input_mtok"), rate("requests_kcount")
     if plain is None:
-        return None
+        if not requests:
+            return None
+        plain = 0  # a search is priced, however much is read
     cache_read, cache_write = rate("cache_read_mtok"), rate("cache_write_mtok")
     return Rates(
         input=plain,
@@ -61,7 +63,7 @@ def _base_rates(prices: ModelPrice) -> Rates | None:
         output=rate("output_mtok") or 0,
         cache_read=plain if cache_read is None else cache_read,
         cache_write=plain if cache_write is None else cache_write,
-        request=(rate("requests_kcount") or 0) // 1000,
+        request=(requests or 0) // 1000,
     )
 
 

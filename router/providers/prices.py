@@ -7,13 +7,13 @@ and of every price that may come to hold later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, TypeVar
 
 from services.config import Costs
-from services.money import Rates
+from services.money import NANO_USD, Rates
 
 if TYPE_CHECKING:
     from router.providers.price_table import PriceTable
@@ -50,17 +50,24 @@ def load_price_table(at: datetime) -> PriceTable:
     return PriceTable(get_snapshot(), at)
 
 
-def states_price(costs: Costs) -> bool:
-    """Whether a configuration needs no price table."""
+def states_price(costs: Costs, *, generates: bool = True) -> bool:
+    """Whether a configuration needs no price table. generates: False for models that only read."""
+    if not generates:
+        return costs.input_cost_per_token is not None or costs.input_cost_per_query is not None
     return costs.input_cost_per_token is not None and costs.output_cost_per_token is not None
 
 
-def price_from(costs: Costs, listed: Price | None) -> Price | None:
+def price_from(costs: Costs, listed: Price | None, *, generates: bool = True) -> Price | None:
     """The configured costs over the list price; None when either input or output has neither.
+
+    generates: False for models that only read: their output costs nothing, and their input nothing where a call has a
+    price of its own.
 
     A cache price that nobody states is the input's, as in LiteLLM; so is a listed one beside a configured input price,
     for it belongs to another price. ValueError when a cost is finer than a rate can hold.
     """
+    if not generates:
+        costs = _reading(costs, listed)
     rates = _override(costs, listed.rates if listed else None)
     ceiling = _override(costs, listed.ceiling_rates if listed else None)
     return None if rates is None or ceiling is None else Price(rates, ceiling, listed.max_input_tokens if listed else 0)
@@ -86,8 +93,28 @@ def _override(costs: Costs, listed: Rates | None) -> Rates | None:
         output=output_rate,
         cache_read=_rate("cache_read_input_token_cost", costs.cache_read_input_token_cost, cache.cache_read),
         cache_write=_rate("cache_creation_input_token_cost", costs.cache_creation_input_token_cost, cache.cache_write),
-        request=listed.request if listed else 0,
+        request=_request(costs, listed),
     )
+
+
+def _reading(costs: Costs, listed: Price | None) -> Costs:
+    """The costs of a model that only reads, complete."""
+    free = Decimal(0)
+    if costs.output_cost_per_token is None and listed is None:
+        costs = replace(costs, output_cost_per_token=free)
+    if costs.input_cost_per_token is None and costs.input_cost_per_query is not None:
+        costs = replace(costs, input_cost_per_token=free)
+    return costs
+
+
+def _request(costs: Costs, listed: Rates | None) -> int:
+    """The fixed price of a call in nano-USD. ValueError when it is finer."""
+    if costs.input_cost_per_query is None:
+        return listed.request if listed else 0
+    nano_usd = costs.input_cost_per_query * NANO_USD
+    if nano_usd != nano_usd.to_integral_value():
+        raise ValueError(f"input_cost_per_query: {costs.input_cost_per_query} USD has more than 9 decimal places")
+    return int(nano_usd)
 
 
 def _rate(name: str, cost: Decimal | None, otherwise: _Otherwise) -> int | _Otherwise:

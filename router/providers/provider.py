@@ -48,6 +48,24 @@ class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth: str = ""
 
 
+class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An operation that a host offers beside chat.
+
+    wire: its language, of `router.wire.WHOLE_WIRES`; wires: that of models whose names begin like this. path: after the
+    host's `api_base`; empty: where chat's is, with the operation's name in the place of chat's. quirks: as a
+    provider's, for this operation.
+    """
+
+    wire: str = "openai"
+    wires: Mapping[str, str] = {}
+    path: str = ""
+    quirks: Quirks = NONE
+
+    def wire_of(self, model: str) -> str:
+        """The language in which the host is asked for a model."""
+        return _longest_fitting(self.wires, model, self.wire)
+
+
 # What a signer (`router.credentials`) reads of `litellm_params`: every provider with that `auth` has these options,
 # whatever its row says. Their environment variables are the signer's own to read: some count only together.
 SIGNER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -72,22 +90,24 @@ SIGNER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host, and how it is reached: a row of providers.toml, under its name.
 
-    wire: the language it speaks, of `router.wire.WIRES`; wires: that of models whose names begin like this. api_base:
-    where it is, with options in braces (`https://{region}.example.com`); empty: every deployment must say.
-    api_base_variables, api_key_variables: environment variables that stand in for `api_base` and `api_key`; of several
-    the first that is set. path: of chat completions, after `api_base`, with options and `{model}` in braces; an
-    `api_base` that ends with it is a whole address. surfaces: the first that fits wins over `path`. auth: where the key
-    goes: `bearer`, `azure`, `header:NAME` or `query:NAME`; or the name of a signer (`router.credentials`). headers:
-    sent with every request, with options in braces; one whose option nobody gives is left out. options: by their names
-    in `litellm_params`. names: how a model is called there: patterns of what configurations write, and what is sent
-    for them; the first that matches the whole name wins. quirks, model_quirks: `providers/quirks.py`. priced_as: its
-    name in the bundled price table; empty: a server of one's own, which has no list price. recorded: its row is held
-    to recorded traffic.
+    wire: the language in which it chats, of `router.wire.WIRES`; empty: it does not; wires: that of models whose names
+    begin like this. embeddings, rerank: what it offers beside chat; None: it does not. api_base: where it is, with
+    options in braces (`https://{region}.example.com`); empty: every deployment must say. api_base_variables,
+    api_key_variables: environment variables that stand in for `api_base` and `api_key`; of several the first that is
+    set. path: of chat completions, after `api_base`, with options and `{model}` in braces; an `api_base` that ends with
+    it is a whole address. surfaces: the first that fits wins over `path`. auth: where the key goes: `bearer`, `azure`,
+    `header:NAME` or `query:NAME`; or the name of a signer (`router.credentials`). headers: sent with every request,
+    with options in braces; one whose option nobody gives is left out. options: by their names in `litellm_params`.
+    names: how a model is called there: patterns of what configurations write, and what is sent for them; the first that
+    matches the whole name wins. quirks, model_quirks: `providers/quirks.py`. priced_as: its name in the bundled price
+    table; empty: a server of one's own, which has no list price. recorded: its row is held to recorded traffic.
     """
 
     name: str
     wire: str = "openai"
     wires: Mapping[str, str] = {}
+    embeddings: Offer | None = None
+    rerank: Offer | None = None
     api_base: str = ""
     api_base_variables: tuple[str, ...] = ()
     api_key_variables: tuple[str, ...] = ()
@@ -104,8 +124,7 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def wire_of(self, model: str) -> str:
         """The language in which it is asked for a model: of the beginnings that fit, the longest decides."""
-        fitting = [beginning for beginning in self.wires if model.startswith(beginning)]
-        return self.wires[max(fitting, key=len)] if fitting else self.wire
+        return _longest_fitting(self.wires, model, self.wire)
 
     def name_of(self, model: str) -> str:
         """What it calls a model that a configuration names."""
@@ -121,6 +140,11 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         api_base: where that is; the provider's own address when empty.
         """
         return quirks_for(self.quirks, self.model_quirks, models, api_base or self.api_base)
+
+
+def _longest_fitting(wires: Mapping[str, str], model: str, otherwise: str) -> str:
+    fitting = [beginning for beginning in wires if model.startswith(beginning)]
+    return wires[max(fitting, key=len)] if fitting else otherwise
 
 
 def load_providers() -> Mapping[str, Provider]:
@@ -142,11 +166,11 @@ def filled_in(api_base: str, options: Mapping[str, str]) -> str:
 NOT_SERVED_YET = frozenset(
     """
     a2a a2a_agent anthropic_text auto_router aws_polly aws_textract azure_speech azure_text black_forest_labs bytez
-    chatgpt cursor custom deepgram dotprompt elevenlabs fal_ai gdc gigachat github_copilot humanloop infinity
-    jina_ai langflow langfuse langgraph litellm_agent manus milvus mongodb nlp_cloud nvidia_riva oci petals
+    chatgpt cursor custom deepgram dotprompt elevenlabs fal_ai gdc gigachat github_copilot humanloop
+    langflow langfuse langgraph litellm_agent manus milvus mongodb nlp_cloud nvidia_riva oci petals
     pg_vector predibase recraft reducto replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova sap
     soniox stability strands_decider text-completion-codestral text-completion-inception text-completion-openai
-    topaz transcribe triton typesafe valkey vllm voyage watsonx watsonx_text
+    topaz transcribe triton typesafe valkey vllm watsonx watsonx_text
     """.split()  # noqa: SIM905  a column of words reads and merges better than 170 quotes
 )
 

@@ -20,6 +20,8 @@ A deployment names its provider in `model: PROVIDER/MODEL`, with LiteLLM's names
 `litellm_params` win over the variables, of which the first that is set counts, and over the address. For a server that
 is not listed and speaks OpenAI's language, write `openai_like/MODEL` (or `openai/MODEL`) and an `api_base`.
 
+Offers: the operations that it can be asked for. Of the others, deployments of it are not asked.
+
 What is claimed: **conformance-tested**: requests, answers, streams and errors are held to traffic recorded from the
 provider, as far as there are recordings of each, and to cases written from its documentation. **row**: its address, its
 key's variable and its departures from OpenAI's language are those that LiteLLM or its documentation state; nobody has
@@ -36,8 +38,8 @@ whose name can be anything, is known for what it is by the latter.
 """
 
 _TABLE = """\
-| provider | claim | address | key | not taken |
-| --- | --- | --- | --- | --- |"""
+| provider | claim | offers | address | key | not taken |
+| --- | --- | --- | --- | --- | --- |"""
 
 
 def render() -> str:
@@ -76,7 +78,17 @@ def _row(provider: Provider) -> str:
     if needed:
         address += f"; needs {', '.join(needed)}"
     key = _variables(provider.api_key_variables) or "none"
-    return f"| `{provider.name}` | {claim} | {address} | {key} | {_untaken(provider.quirks)} |"
+    offers = ", ".join(_offers(provider))
+    return f"| `{provider.name}` | {claim} | {offers} | {address} | {key} | {_untaken(provider.quirks)} |"
+
+
+def _offers(provider: Provider) -> Iterator[str]:
+    if provider.wire:
+        yield "chat"
+    if provider.embeddings is not None:
+        yield "embeddings"
+    if provider.rerank is not None:
+        yield "rerank"
 
 
 def _is_needed(provider: Provider, option: str) -> bool:

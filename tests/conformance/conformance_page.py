@@ -28,11 +28,11 @@ _OPENING = """# Conformance
 
 Written by `pytest tests/conformance/test_replay.py --write-pages`; the suite fails when it is not true.
 
-Real exchanges with real providers, recorded by other projects, are sent through a running gateway as chat completions.
-An exchange passes when the provider was asked for what the recording asked, and the caller is told what the recording
-says: text, tool calls, finish reason, reasoning, refusal, choices, tokens of each kind, model, or the error's status,
-type and words. The recordings are not part of the project; of what they do not hold (providers, models, features) this
-page says nothing.
+Real exchanges with real providers, recorded by other projects, are sent through a running gateway: chats, embeddings
+and reranks. An exchange passes when the provider was asked for what the recording asked, and the caller is told what
+the recording says: text, tool calls, finish reason, reasoning, refusal, choices, tokens of each kind, model, vectors,
+ranks, or the error's status, type and words. The recordings are not part of the project; of what they do not hold
+(providers, models, features) this page says nothing.
 """
 
 

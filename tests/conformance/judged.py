@@ -10,10 +10,16 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tests.reading import vectors_in
 from tests.recordings import Exchange
 
-# What a caller of chat completions can see of an answer. What a recording knows beside it is about other operations.
+# What a caller can see of an answer; of which operation, the answer itself says. What a recording knows beside it is
+# about operations that are not served.
 _SEEN = (
+    "embedding_count",
+    "dims",
+    "first_values",
+    "results",
     "text",
     "tool_calls",
     "finish_reason",
@@ -60,9 +66,9 @@ def problems_of(
     if error:
         return [*problems, f"error in the stream: {_short(error)}"]
     return problems + [
-        f"{name}: {_short(facts[name])} for {_short(expected[name])}"
+        f"{name}: {_short(facts.get(name))} for {_short(expected[name])}"
         for name in _SEEN
-        if name in expected and facts[name] not in [expected[name], *expected.get(f"{name}_any", ())]
+        if name in expected and facts.get(name) not in [expected[name], *expected.get(f"{name}_any", ())]
     ]
 
 
@@ -85,6 +91,11 @@ def _wrong_error(expected: dict[str, Any], status: int, headers: Mapping[str, st
 
 def _of_answer(body: bytes) -> tuple[dict[str, Any], None]:
     answer = json.loads(body)
+    if "results" in answer:
+        rows = [{"index": row["index"], "score": row["relevance_score"]} for row in answer["results"]]
+        return {"results": rows}, None
+    if "data" in answer:
+        return _vector_facts(answer), None
     choices = answer["choices"]
     return _facts(answer, [{**choice["message"], "finish_reason": choice["finish_reason"]} for choice in choices]), None
 
@@ -146,6 +157,16 @@ def _facts(answer: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, A
         "cached_tokens": details.get("cached_tokens") or 0,
         "cache_write_tokens": details.get("cache_creation_tokens") or usage.get("cache_creation_input_tokens") or 0,
         "reasoning_tokens": (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
+    }
+
+
+def _vector_facts(answer: dict[str, Any]) -> dict[str, Any]:
+    vectors = vectors_in(answer)
+    return {
+        "embedding_count": len(vectors),
+        "dims": len(vectors[0]),
+        "first_values": vectors[0][:4],
+        "prompt_tokens": answer["usage"]["prompt_tokens"],
     }
 
 

@@ -1,4 +1,4 @@
-"""The whole gateway before recorded providers: every recorded chat is asked for by a caller, through a real gateway.
+"""The whole gateway before recorded providers: every recorded call is made by a caller, through a real gateway.
 
 `pytest tests/conformance/test_replay.py --write-pages` writes docs/reference/conformance.md anew.
 """
@@ -23,12 +23,13 @@ import pytest
 
 from tests.conformance.conformance_page import Verdict, page_of
 from tests.conformance.judged import problems_of
+from tests.reading import asked_of
 from tests.recordings import Exchange, Recordings
 from tests.stack import Gateway, StartGateway
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
 
-# The dialects in which chats are recorded, and what the gateway calls the providers that speak them. A provider that
+# The dialects in which calls are recorded, and what the gateway calls the providers that speak them. A provider that
 # is not named speaks OpenAI's language and has no row: it is reached by its address alone.
 PREFIXES: Mapping[str, Mapping[str, str]] = {
     "openai-chat": {
@@ -61,9 +62,23 @@ PREFIXES: Mapping[str, Mapping[str, str]] = {
     "cohere-v1": {"cohere": "cohere/v1"},
     "cohere-v2": {"cohere": "cohere"},
     "ollama": {"ollama": "ollama_chat"},
+    "openai-embeddings": {
+        "azure": "azure",
+        "mistral": "mistral",
+        "openai": "openai",
+        "openrouter": "openrouter",
+        "perplexity": "perplexity",
+        "vllm": "hosted_vllm",
+        "voyage": "voyage",
+    },
+    "cohere-embed": {"cohere": "cohere"},
+    "gemini-embed": {"gemini": "gemini", "vertex": "vertex_ai"},
+    "ollama-embed": {"ollama": "ollama"},
+    "rerank": {"cohere": "cohere", "openrouter": "openrouter"},
 }
-# Recorded in these dialects, and no chats.
-NO_CHATS = ("embeddings", "rerank")
+# Where what is recorded of an endpoint is asked for; all others are chats.
+PATHS: Mapping[str, str] = {"embeddings": "/v1/embeddings", "rerank": "/v1/rerank"}
+CHATS = "/v1/chat/completions"
 # Calls at once; the replay server has a thread for each.
 AT_ONCE = 8
 PASSING = 0.95
@@ -93,6 +108,8 @@ async def replay(traffic: Path) -> AsyncIterator[str]:
 def entry(exchange: Exchange, upstream: str) -> dict[str, Any]:
     """The deployment whose provider is one recording."""
     prefix = PREFIXES[exchange["dialect"]].get(exchange["provider"], "openai_like")
+    if exchange["endpoint"] in PATHS:
+        prefix = prefix.removesuffix("/invoke")
     model = exchange["model"]
     url = urlsplit(exchange["request"]["url"])
     params = {"api_base": f"{upstream}/{exchange['id']}", "api_key": "sk-key"}
@@ -105,25 +122,26 @@ def entry(exchange: Exchange, upstream: str) -> dict[str, Any]:
 
 
 async def verdict_of(gateway: Gateway, upstream: str, exchange: Exchange) -> Verdict:
-    """Ask for a recorded chat, and compare."""
-    asked = exchange["openai_request"]
-    body = {**(exchange["request"]["body"] if "same_as" in asked else asked), "model": exchange["id"]}
+    """Make a recorded call, and compare."""
+    body = {**asked_of(exchange), "model": exchange["id"]}
     if exchange["stream"]:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     async with httpx.AsyncClient(timeout=60) as client:
-        answer = await client.post(f"{gateway.base_url}/v1/chat/completions", json=body, headers=gateway.headers)
+        answer = await client.post(
+            f"{gateway.base_url}{PATHS.get(exchange['endpoint'], CHATS)}", json=body, headers=gateway.headers
+        )
         seen = (await client.get(f"{upstream}/{exchange['id']}/__seen")).json()["requests"]
     problems = problems_of(exchange, answer.status_code, answer.headers, answer.content, seen)
     return Verdict(exchange["id"], exchange["dialect"], exchange["provider"], tuple(exchange["features"]), problems)
 
 
-async def test_recorded_chats_pass_through_the_gateway(
+async def test_recorded_calls_pass_through_the_gateway(
     stack: StartGateway, recordings: Recordings, pytestconfig: pytest.Config
 ) -> None:
     exchanges = [
         each
         for each in recordings.of(*PREFIXES)
-        if each["endpoint"] not in NO_CHATS and "expect" in each and "openai_request" in each
+        if "expect" in each and ("openai_request" in each or each["endpoint"] in PATHS)
     ]
     at_once = asyncio.Semaphore(AT_ONCE)
     async with replay(Path(os.environ["TOLLHOUSE_SHARED"]) / "traffic") as upstream:

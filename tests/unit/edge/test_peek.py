@@ -1,12 +1,13 @@
 """The edge's peek: total over any bytes, and a true bound on input."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.peek import IMAGE_TOKENS_BOUND, input_tokens_bound, peek_chat
+from edge.peek import IMAGE_TOKENS_BOUND, Peek, input_tokens_bound, peek_chat, peek_embeddings, peek_rerank
 from services.errors import GatewayError, Reason
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -103,3 +104,56 @@ def test_a_remote_picture_counts_as_a_picture() -> None:
     picture = {"type": "image_url", "image_url": {"url": "https://host/p.png"}}
     raw = body(messages=[{"role": "user", "content": [picture, picture]}])
     assert input_tokens_bound(raw) == len(raw) + 2 * IMAGE_TOKENS_BOUND
+
+
+def test_embeddings_are_bounded_by_their_bytes_and_have_no_output() -> None:
+    raw = json.dumps({"model": "m", "input": ["a", "b"], "user": "u", "tags": ["t"]}).encode()
+    peek = peek_embeddings(raw)
+    assert (peek.model, peek.stream, peek.end_user_id, peek.tags) == ("m", False, "u", ("t",))
+    assert (peek.input_tokens_bound, peek.output_tokens_limit, peek.requests_bound) == (len(raw), 0, 0)
+
+
+def test_a_rerank_reads_its_query_with_every_document() -> None:
+    raw = json.dumps({"model": "m", "query": "long", "documents": ["a", {"text": "b"}]}).encode()
+    peek = peek_rerank(raw)
+    assert peek.input_tokens_bound == len(raw) + 2 * len('"long"')
+    assert peek.requests_bound == 1
+
+
+def test_a_rerank_is_a_search_for_every_hundred_documents_and_long_ones_count_as_several() -> None:
+    def searches(*documents: str) -> int:
+        return peek_rerank(json.dumps({"model": "m", "query": "q", "documents": documents}).encode()).requests_bound
+
+    assert searches(*["d"] * 90) == 1
+    assert searches(*["d"] * 101) == 2
+    assert searches("d" * 100_000) == 3
+
+
+@pytest.mark.parametrize(
+    ("peek", "raw", "param"),
+    [
+        (peek_embeddings, b'{"model": "m"}', "input"),
+        (peek_embeddings, b'{"model": "m", "input": null}', "input"),
+        (peek_embeddings, b'{"input": "a"}', "model"),
+        (peek_embeddings, b'{"model": "m", "input": "a", "tags": "t"}', "tags"),
+        (peek_embeddings, b"[]", "request_body"),
+        (peek_rerank, b'{"model": "m", "documents": []}', "query"),
+        (peek_rerank, b'{"model": "m", "query": "q"}', "documents"),
+        (peek_rerank, b'{"model": "m", "query": "q", "documents": "all"}', "documents"),
+        (peek_rerank, b'{"query": "q", "documents": []}', "model"),
+    ],
+)
+def test_what_is_no_call_to_read_says_where(peek: Callable[[bytes], Peek], raw: bytes, param: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        peek(raw)
+    assert (caught.value.reason, caught.value.param) == (Reason.ERROR_REASON_INVALID_REQUEST, param)
+
+
+@given(st.dictionaries(st.sampled_from([*MEMBERS, "input", "query", "documents"]), json_values) | st.binary())
+def test_nothing_read_raises_anything_but_a_gateway_error(said: object) -> None:
+    raw = said if isinstance(said, bytes) else json.dumps(said).encode()
+    for peek in (peek_embeddings, peek_rerank):
+        try:
+            assert peek(raw).model
+        except GatewayError as error:
+            assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST

@@ -296,3 +296,21 @@ def test_a_stream_that_was_cut_after_its_usage_had_come_is_billed_for_that() -> 
     attempt = Attempt(deployment(), 1, 200, usage=REPORTED, counted_tokens=50)
     entry = entry_of(request(held=10, stream=True), outcome(SUCCESS, attempt))
     assert (entry.usage, entry.cost_nano_usd, entry.estimated) == (REPORTED, REPORTED_COST, False)
+
+
+def test_searches_are_billed_as_often_as_they_were_made() -> None:
+    rates = Rates(input=1_000_000, request=50)
+    for requests, cost in ((0, 60), (1, 60), (3, 160)):
+        usage = common_pb2.TokenUsage(input_tokens=10, requests=requests)
+        attempt = Attempt(deployment(rates=rates), latency_ms=1, provider_status=200, usage=usage)
+        assert entry_of(request(), outcome(SUCCESS, attempt)).cost_nano_usd == cost
+
+
+@pytest.mark.parametrize("operation", [common_pb2.OPERATION_EMBEDDINGS, common_pb2.OPERATION_RERANK])
+def test_an_operation_that_only_reads_is_estimated_without_output(operation: common_pb2.Operation) -> None:
+    asked = request()
+    asked.operation = operation
+    late = Attempt(deployment(), latency_ms=1, error_reason=Reason.ERROR_REASON_PROVIDER_TIMEOUT)
+    for entry in (entry_of(asked, outcome(FAILURE, late)), interrupted_entry(asked, 400, (), deployment())):
+        assert entry.usage == common_pb2.TokenUsage(input_tokens=100)
+        assert (entry.cost_nano_usd, entry.estimated) == (100 * 2_500, True)

@@ -115,3 +115,20 @@ def test_a_slice_pays_for_what_it_was_asked_for(in_rate, out_rate, tokens, bound
         got = paid_output_tokens(asked, there, held - spent)
         assert got is None or got >= min(expected, bound * choices)
     assert paid_output_tokens(asked, there, whole - spent) is None
+
+
+def test_where_there_is_no_output_the_input_and_the_searches_must_be_paid_for() -> None:
+    """10 tokens in, and 3 searches at 5 nano-USD."""
+    rates = Rates(input=1_000_000, request=5)
+    searching = Deployment("d", "g", "cohere", "m", "", rates=rates, ceiling_rates=rates)
+
+    def asked(held: int) -> router_pb2.Open:
+        hold = common_pb2.Hold(held_nano_usd=held, choices=1, epoch="e")
+        return router_pb2.Open(hold=hold, input_tokens_bound=10, requests_bound=3)
+
+    assert is_affordable(asked(25), searching, 0)
+    assert output_limit(asked(25), searching, 0) == 0
+    assert not is_affordable(asked(25), searching, 1)
+    with pytest.raises(GatewayError) as caught:
+        output_limit(asked(25), searching, 1)
+    assert caught.value.reason == Reason.ERROR_REASON_BUDGET_EXCEEDED

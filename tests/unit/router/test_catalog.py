@@ -109,13 +109,13 @@ class TestTarget:
         assert (local.wire, local.api_base, local.api_key) == ("ollama", "http://gpu:11434", "")
         assert deployment_of("model: ollama_chat/qwen3").api_base == "http://localhost:11434"
         spoken = {wire for provider in PROVIDERS.values() for wire in (provider.wire, *provider.wires.values())}
-        assert spoken <= WIRES.keys()
+        assert spoken - {""} <= WIRES.keys()
 
     def test_a_provider_may_speak_another_language_for_some_models(self) -> None:
         wires = {model: deployment_of(f"model: vertex_ai/{model}").wire for model in ("gemini-x", "claude-x", "7")}
         assert wires == {"gemini-x": "gemini-vertex", "claude-x": "anthropic-vertex", "7": "gemini-vertex"}
         spoken = {wire for provider in PROVIDERS.values() for wire in provider.wires.values()}
-        assert spoken <= WIRES.keys()
+        assert spoken - {""} <= WIRES.keys()
 
     def test_a_name_that_no_provider_has_is_an_error_with_near_ones(self) -> None:
         message = error_of("model: opnai/gpt-4o")
@@ -133,7 +133,12 @@ class TestTarget:
         [
             ("model: predibase/llama", "{}", "g", "the provider predibase is not served yet"),
             ("model: nova", "{}", "g", "the provider of-the-table is not served yet"),
-            ("model: openai/text-embedding-3-small", "{mode: embedding}", "g", "the mode embedding is not served yet"),
+            (
+                "model: openai/text-embedding-3-small",
+                "{mode: image_generation}",
+                "g",
+                "the mode image_generation is not served yet",
+            ),
             ("model: openai/*", "{}", "openai/*", "wildcards are not served yet"),
         ],
     )
@@ -397,3 +402,86 @@ def test_one_entry_that_cannot_be_served_yet_does_not_stop_the_others() -> None:
 def test_what_a_deployment_says_of_dropping_parameters_wins(everywhere: str, here: str, dropped: bool) -> None:
     rest = f"litellm_settings: {{drop_params: {everywhere}}}\n"
     assert deployment_of(f"model: openai/x, drop_params: {here}", rest=rest).drop_params is dropped
+
+
+class TestWhatReads:
+    """Embeddings and rerank: which deployments, where, at what price."""
+
+    @pytest.mark.parametrize(
+        ("params", "info", "operation"),
+        [
+            ("model: openai/gpt-4o", "{}", common_pb2.OPERATION_CHAT_COMPLETIONS),
+            ("model: openai/x", "{mode: embedding}", common_pb2.OPERATION_EMBEDDINGS),
+            ("model: openai/text-embedding-3-small", "{}", common_pb2.OPERATION_EMBEDDINGS),
+            ("model: openai/text-embedding-3-small", "{mode: chat}", common_pb2.OPERATION_CHAT_COMPLETIONS),
+            ("model: azure/deployed, api_base: 'http://a'", "{base_model: text-embedding-3-small}", 2),
+            ("model: cohere/rerank-v3.5", "{}", common_pb2.OPERATION_RERANK),
+            ("model: cohere/x", "{mode: rerank}", common_pb2.OPERATION_RERANK),
+            ("model: voyage/voyage-3", "{}", common_pb2.OPERATION_EMBEDDINGS),
+            # Whose provider offers nothing of the kind, that is a name like any other.
+            ("model: anthropic/embedded", "{}", common_pb2.OPERATION_CHAT_COMPLETIONS),
+        ],
+    )
+    def test_the_mode_says_what_it_is_for_else_its_name(self, params: str, info: str, operation: int) -> None:
+        priced = "input_cost_per_token: 0, output_cost_per_token: 0"
+        deployment = deployment_of(f"{params}, {priced}", info)
+        assert deployment.operation == operation
+        row = Catalog({"g": (deployment,)}).to_proto().models[0]
+        assert row.operation == operation
+
+    def test_a_deployment_can_be_asked_for_all_that_its_provider_offers(self) -> None:
+        deployment = deployment_of("model: cohere/x, input_cost_per_token: 0, output_cost_per_token: 0")
+        assert deployment.at(common_pb2.OPERATION_UNSPECIFIED) is deployment
+        assert deployment.at(common_pb2.OPERATION_CHAT_COMPLETIONS) is deployment
+        rerank = deployment.at(common_pb2.OPERATION_RERANK)
+        assert rerank is not None
+        assert (rerank.id, rerank.wire, rerank.chat_url) == (
+            deployment.id,
+            "cohere",
+            "https://api.cohere.com/v2/rerank",
+        )
+
+    def test_what_is_not_offered_is_none(self) -> None:
+        claude = deployment_of("model: anthropic/claude, input_cost_per_token: 0, output_cost_per_token: 0")
+        assert claude.at(common_pb2.OPERATION_EMBEDDINGS) is None
+        voyage = deployment_of("model: voyage/voyage-3, input_cost_per_token: 0")
+        assert voyage.at(common_pb2.OPERATION_CHAT_COMPLETIONS) is None
+        assert left_out_of("model: anthropic/claude", "{mode: embedding}") == (
+            "f.yaml:2: model_list[0]: g is left out: the provider anthropic is not asked for embedding",
+        )
+
+    @pytest.mark.parametrize(
+        ("params", "url"),
+        [
+            ("model: openai/e", "https://api.openai.com/v1/embeddings"),
+            ("model: openai/e, api_base: 'http://a/v1/'", "http://a/v1/embeddings"),
+            ("model: openai/e, api_base: 'http://a/v1/embeddings'", "http://a/v1/embeddings"),
+            ("model: openai/e, api_base: 'http://a/v1/chat/completions'", "http://a/v1/embeddings"),
+            ("model: azure/e, api_base: 'http://a', api_version: '1'",
+             "http://a/openai/deployments/e/embeddings?api-version=1"),
+            ("model: perplexity/e", "https://api.perplexity.ai/v1/embeddings"),
+            ("model: perplexity/e, api_base: 'http://a/v1?b=c'", "http://a/v1/embeddings?b=c"),
+        ],
+    )  # fmt: skip
+    def test_where_embeddings_are_asked_for(self, params: str, url: str) -> None:
+        deployment = deployment_of(f"{params}, input_cost_per_token: 0, output_cost_per_token: 0")
+        embeddings = deployment.at(common_pb2.OPERATION_EMBEDDINGS)
+        assert embeddings is not None
+        assert embeddings.chat_url == url
+
+    def test_output_that_there_is_none_of_needs_no_price(self) -> None:
+        embeddings = deployment_of("model: openai/my-embedding, input_cost_per_token: 0.000001")
+        assert (embeddings.unpriced, embeddings.rates.input, embeddings.rates.output) == (False, 10**9, 0)
+        assert deployment_of("model: openai/my-chat, input_cost_per_token: 0.000001").unpriced
+
+    def test_a_search_has_its_price(self) -> None:
+        rerank = deployment_of("model: cohere/rerank-v3.5, input_cost_per_query: 0.002")
+        assert (rerank.unpriced, rerank.rates) == (False, Rates(request=2_000_000))
+        assert "more than 9 decimal places" in error_of("model: cohere/rerank-x, input_cost_per_query: 1e-12")
+
+    def test_members_for_callers_who_do_not_give_them(self) -> None:
+        deployment = deployment_of("model: openai/e, dimensions: 256, temperature: 0, user: u")
+        assert deployment.defaults == {"temperature": 0, "user": "u"}
+        embeddings = deployment.at(common_pb2.OPERATION_EMBEDDINGS)
+        assert embeddings is not None
+        assert embeddings.defaults == {"dimensions": 256, "user": "u"}

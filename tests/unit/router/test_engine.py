@@ -24,6 +24,7 @@ from router.routing.health import Health
 from router.routing.plan import Policy
 from router.selection import Selection
 from router.transport import MAX_BODY_BYTES
+from router.wire import WHOLE_WIRES
 from router.wire.base import HttpRequest
 from router.wire.openai import OpenAIWire
 from services.errors import GatewayError, Reason
@@ -130,6 +131,7 @@ class Bench:
             extend=self.budget.extend,
             clock=lambda: self.now,
             signers={"signer": self.signer},
+            whole_wires=WHOLE_WIRES,
         )
 
     def caller(self, *, stream: bool = False, body: bytes | None = None, **members: Any) -> Recorder:

@@ -105,3 +105,15 @@ def test_an_answer_whose_end_nobody_knows_is_limited_to_what_is_held() -> None:
 def test_a_bound_beyond_every_budget_stays_exact_in_the_script_s_numbers() -> None:
     needed = size(Prices(1, 10**12), input_tokens_bound=0, output_tokens_limit=2**62, choices=128)
     assert MAX_BUDGET_NANO_USD < needed.full_nano_usd < 2**53
+
+
+def test_an_operation_that_only_reads_holds_its_input_and_its_searches() -> None:
+    price = Prices(3_000_000, 7_000_000, request_nano_usd=5, max_output_tokens=100)
+    for limit in (0, 50):
+        needed = size(
+            price, input_tokens_bound=10, output_tokens_limit=limit, choices=1, generates=False, requests_bound=4
+        )
+        assert needed.full_nano_usd == needed.smallest_nano_usd == needed.first_nano_usd == 10 * 3 + 4 * 5
+        assert (needed.output_tokens, needed.output_tokens_limit(needed.full_nano_usd)) == (0, 0)
+    once = size(price, input_tokens_bound=10, output_tokens_limit=0, choices=1, generates=False, requests_bound=0)
+    assert once.full_nano_usd == 10 * 3 + 5

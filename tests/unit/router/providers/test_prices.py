@@ -185,3 +185,32 @@ def test_the_table_is_not_loaded_before_it_is_asked_for() -> None:
     """It costs up to a second of a start that may take three."""
     code = "import sys, router.catalog; sys.exit('genai_prices' in sys.modules or 'pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestWhatReads:
+    """Models that only read: embeddings and rerank."""
+
+    def test_output_needs_no_price(self) -> None:
+        costs = Costs(input_cost_per_token=Decimal("1e-6"))
+        assert price_from(costs, None) is None
+        price = price_from(costs, None, generates=False)
+        assert price is not None
+        assert price.rates == Rates(10**9, 0, 10**9, 10**9)
+
+    def test_a_search_has_a_price_of_its_own(self) -> None:
+        price = price_from(Costs(input_cost_per_query=Decimal("0.002")), None, generates=False)
+        assert price is not None
+        assert price.rates == price.ceiling_rates == Rates(request=2_000_000)
+        with pytest.raises(ValueError, match="input_cost_per_query"):
+            price_from(Costs(input_cost_per_query=Decimal("1e-10")), None, generates=False)
+
+    def test_without_any_price_it_is_unknown(self) -> None:
+        assert price_from(Costs(), None, generates=False) is None
+
+    def test_a_configured_search_wins_over_the_listed_one(self) -> None:
+        price = price_from(Costs(input_cost_per_query=Decimal(1)), LISTED, generates=False)
+        assert price is not None
+        assert (price.rates.request, price.rates.input) == (10**9, 0)
+
+    def test_a_table_that_prices_calls_only_is_understood(self) -> None:
+        assert found(dollars(requests_kcount="2")).rates == Rates(request=2_000_000)

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from gateway.v1 import common_pb2
 
 from router.catalog import Deployment, build
 from router.providers.provider import NOT_SERVED_YET, PROVIDERS, Provider
 from router.providers.quirks import NONE, ModelQuirks, Quirks
 from router.providers.reference import render
 from router.target import head_of, target_of
-from router.wire import WIRES
+from router.wire import WHOLE_WIRES, WIRES
 from router.wire.openai.request import encode
 from services.config import parse
 
@@ -46,7 +47,14 @@ def url_of(model: str, **params: object) -> str:
 def test_there_are_a_hundred_and_none_is_said_not_to_be_served() -> None:
     assert len(PROVIDERS) >= 100
     assert not PROVIDERS.keys() & NOT_SERVED_YET
-    assert {row.wire for row in PROVIDERS.values()} <= WIRES.keys()
+    for row in PROVIDERS.values():
+        assert row.wire in WIRES or (not row.wire and row.embeddings is not None)
+        for operation, offer in (
+            (common_pb2.OPERATION_EMBEDDINGS, row.embeddings),
+            (common_pb2.OPERATION_RERANK, row.rerank),
+        ):
+            if offer is not None:
+                assert {offer.wire, *offer.wires.values()} <= WHOLE_WIRES[operation].keys()
 
 
 @pytest.mark.parametrize("name", SPOKEN)
