@@ -2,7 +2,7 @@
 
 _COLUMNS = (
     "key_id, token, key_name, key_alias, models, max_budget_nano_usd, blocked, expires_at, created_at, updated_at, "
-    "user_id, team_id, metadata, deleted, version"
+    "user_id, team_id, metadata, rpm_limit, tpm_limit, max_parallel_requests, deleted, version"
 )
 
 # Before anything else in a change: it locks the feed's row until the commit.
@@ -11,7 +11,7 @@ _BUMP = "WITH bumped AS (UPDATE keystore.feed SET version = version + 1 RETURNIN
 INSERT = f"""
 {_BUMP}
 INSERT INTO keystore.keys ({_COLUMNS})
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12, false, version FROM bumped
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12, $13, $14, $15, false, version FROM bumped
 RETURNING version
 """  # noqa: S608 (columns of ours)
 

@@ -12,6 +12,7 @@ from keystore import secrets
 from keystore.counters import Counters
 from keystore.keys import Keys
 from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope
+from keystore.policy.limits import MAX_LIMIT, limit_of
 from keystore.policy.operations import Balance, Seed
 from keystore.spending import Spending
 from keystore.store import KeyRow, Store
@@ -28,6 +29,8 @@ MAX_METADATA_BYTES = 64 * 1024
 MAX_NAMES = 1_000
 # A hundred years: what a time can be told of everywhere.
 MAX_DURATION_SECONDS = 100 * 366 * 24 * 3600
+
+LIMITS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
 
 
 class KeysService:
@@ -145,11 +148,12 @@ class KeysService:
                 token=token,
                 key_name=secrets.key_name(secret),
                 models=frozenset(asked.models),
-                max_budget_nano_usd=asked.max_budget_nano_usd if asked.HasField("max_budget_nano_usd") else None,
+                max_budget_nano_usd=_if_set(asked, "max_budget_nano_usd"),
                 blocked=asked.blocked,
                 expires_ms=now_ms + request.duration_seconds * 1000 if request.duration_seconds else 0,
                 user_id=asked.user_id,
                 team_id=asked.team_id,
+                limit=limit_of(token, *(_if_set(asked, name) for name in LIMITS)),
             ),
             key_alias=asked.key_alias,
             created_ms=now_ms,
@@ -171,10 +175,17 @@ def _check(request: keystore_pb2.CreateKeyRequest) -> None:
         raise _invalid(f"models holds more than {MAX_MODELS} names, or one that is too long.", "models")
     if not 0 <= key.max_budget_nano_usd <= MAX_BUDGET_NANO_USD:
         raise _invalid("max_budget must be between 0 and 9000000 US dollars.", "max_budget")
+    for name in LIMITS:
+        if not 0 <= getattr(key, name) <= MAX_LIMIT:
+            raise _invalid(f"{name} must be between 0 and {MAX_LIMIT}.", name)
     if not 0 <= request.duration_seconds <= MAX_DURATION_SECONDS:
         raise _invalid("duration must be between 0 seconds and 100 years.", "duration")
     if not _is_object(key.metadata_json or "{}"):
         raise _invalid(f"metadata must be a JSON object of at most {MAX_METADATA_BYTES} bytes.", "metadata")
+
+
+def _if_set(key: keystore_pb2.Key, name: str) -> int | None:
+    return getattr(key, name) if key.HasField(name) else None
 
 
 def _is_short(text: str) -> bool:
@@ -192,7 +203,7 @@ def _is_object(text: str) -> bool:
 
 
 def _shown(row: KeyRow, balance: Balance) -> keystore_pb2.Key:
-    key = row.key
+    key, limit = row.key, row.key.limit
     return keystore_pb2.Key(
         key_id=key.key_id,
         token=key.token,
@@ -209,6 +220,9 @@ def _shown(row: KeyRow, balance: Balance) -> keystore_pb2.Key:
         metadata_json=row.metadata_json,
         spent_nano_usd=balance.spent_nano_usd,
         held_nano_usd=balance.held_nano_usd,
+        rpm_limit=limit.requests if limit is not None else None,
+        tpm_limit=limit.tokens if limit is not None else None,
+        max_parallel_requests=limit.parallel if limit is not None else None,
     )
 
 

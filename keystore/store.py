@@ -11,6 +11,8 @@ import asyncpg
 
 from keystore import queries
 from keystore.policy.access import Key
+from keystore.policy.limits import limit_of
+from keystore.policy.operations import Limit
 from services.errors import GatewayError, Reason, unavailable
 from services.postgres import connect, mapped
 
@@ -91,6 +93,7 @@ class Store:
                     key.user_id,
                     key.team_id,
                     row.metadata_json,
+                    *_limits(key.limit),
                 )
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name == "keys_alias":
@@ -191,6 +194,7 @@ def _row(record: asyncpg.Record) -> KeyRow:
             expires_ms=_millis(record["expires_at"]) if record["expires_at"] else 0,
             user_id=record["user_id"],
             team_id=record["team_id"],
+            limit=limit_of(record["key_id"], record["rpm_limit"], record["tpm_limit"], record["max_parallel_requests"]),
         ),
         key_alias=record["key_alias"] or "",
         created_ms=_millis(record["created_at"]),
@@ -199,6 +203,10 @@ def _row(record: asyncpg.Record) -> KeyRow:
         deleted=record["deleted"],
         version=record["version"],
     )
+
+
+def _limits(limit: Limit | None) -> tuple[int | None, int | None, int | None]:
+    return (limit.requests, limit.tokens, limit.parallel) if limit is not None else (None, None, None)
 
 
 def _time(millis: int) -> datetime:

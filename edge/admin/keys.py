@@ -32,6 +32,9 @@ class GenerateKey(msgspec.Struct):
     metadata: dict[str, Any] | None = None
     user_id: str | None = None
     team_id: str | None = None
+    rpm_limit: int | None = None
+    tpm_limit: int | None = None
+    max_parallel_requests: int | None = None
 
 
 class NameKeys(msgspec.Struct):
@@ -74,6 +77,9 @@ class KeyAdmin:
             user_id=asked.user_id or "",
             team_id=asked.team_id or "",
             metadata_json=msgspec.json.encode(asked.metadata or {}).decode(),
+            rpm_limit=_whole(asked.rpm_limit, "rpm_limit"),
+            tpm_limit=_whole(asked.tpm_limit, "tpm_limit"),
+            max_parallel_requests=_whole(asked.max_parallel_requests, "max_parallel_requests"),
         )
         if asked.max_budget is not None:
             key.max_budget_nano_usd = _budget(request.body["max_budget"])
@@ -157,6 +163,13 @@ def _refuse_unknown(body: dict[str, Any]) -> None:
         )
 
 
+def _whole(number: int | None, name: str) -> int | None:
+    """A number that a message can carry; the keystore says what it may be."""
+    if number is not None and not 0 <= number < 1 << 63:
+        raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"{name} must not be below 0.", param=name)
+    return number
+
+
 def _budget(usd: object) -> int:
     """Dollars of a JSON number in nano-USD, by its shortest decimal text: 0.1 is exactly 0.1."""
     try:
@@ -183,6 +196,9 @@ def key_row(key: keystore_pb2.Key) -> dict[str, object]:
         "spend": usd_from_nano(key.spent_nano_usd),
         "max_budget": usd_from_nano(key.max_budget_nano_usd) if has_budget else None,
         "held": usd_from_nano(key.held_nano_usd),
+        "rpm_limit": key.rpm_limit if key.HasField("rpm_limit") else None,
+        "tpm_limit": key.tpm_limit if key.HasField("tpm_limit") else None,
+        "max_parallel_requests": key.max_parallel_requests if key.HasField("max_parallel_requests") else None,
         "blocked": key.blocked,
         "expires": iso(key.expires_ms),
         "metadata": msgspec.json.decode(key.metadata_json) if key.metadata_json else {},
