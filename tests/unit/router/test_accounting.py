@@ -296,3 +296,13 @@ def test_a_stream_that_was_cut_after_its_usage_had_come_is_billed_for_that() -> 
     attempt = Attempt(deployment(), 1, 200, usage=REPORTED, counted_tokens=50)
     entry = entry_of(request(held=10, stream=True), outcome(SUCCESS, attempt))
     assert (entry.usage, entry.cost_nano_usd, entry.estimated) == (REPORTED, REPORTED_COST, False)
+
+
+def test_an_entry_says_that_the_dispatch_counts_under_limits_also_when_nothing_is_held() -> None:
+    limited = request()
+    limited.hold.limited = True
+    attempt = Attempt(deployment(), latency_ms=25, provider_status=200, usage=REPORTED)
+    entry = entry_of(limited, outcome(SUCCESS, attempt))
+    assert (entry.limited, entry.epoch, entry.cost_nano_usd) == (True, "", REPORTED_COST)
+    assert interrupted_entry(limited, 400, [], deployment()).limited
+    assert not entry_of(request(), outcome(SUCCESS, attempt)).limited
