@@ -27,7 +27,7 @@ from keystore.counters import MAX_OPERATIONS, Counters, Decision
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peer, Peers, Reply
-from keystore.policy.access import refusal
+from keystore.policy.access import allows_the_same, refusal
 from keystore.policy.fallback import Fallback
 from keystore.policy.limits import MAX_LIMIT
 from keystore.policy.operations import (
@@ -231,19 +231,23 @@ class Admission:
         return decision
 
     def _is_outdated(self, asked: Asked, question: Question, result: Result | None) -> bool:
-        """Keys changed while the counters were asked: whether this one did, so that the call is answered already."""
+        """Keys changed while the counters were asked: whether this one did, so that the answer is another one.
+
+        Then the call is refused, or asked for again; it counts as two in its minute if the first was admitted.
+        """
         key = self._keys.by_token(asked.token)
         if key is question.key:
             return False
         refused = refusal(key, asked.admit.model, self._now_ms())
-        if (refused is None) == (question.refused is None):
+        if (refused is None) == (question.refused is None) and allows_the_same(key, question.key):
             return False
+        if isinstance(result, Held):
+            # Before it is asked again: what waits is settled in its order, and first of all in a round.
+            self._settling.appendleft(_Settling(None, 0, Settle(asked.admit.dispatch_id, 0)))
         if refused is None:
             self._queue(asked)
-            return True
-        if isinstance(result, Held):
-            self._settling.append(_Settling(None, 0, Settle(asked.admit.dispatch_id, 0)))
-        self._refuse(asked, refused)
+        else:
+            self._refuse(asked, refused)
         return True
 
     def _answer(self, asked: Asked, question: Question, result: Result | None, epoch: str, *, decided: bool) -> None:

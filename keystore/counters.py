@@ -37,6 +37,7 @@ from keystore.policy.operations import (
     Held,
     Limited,
     Operation,
+    Raise,
     Rate,
     Read,
     Renew,
@@ -221,6 +222,8 @@ def encode(operation: Operation) -> list[Argument]:
             return ["renew", dispatch_id]
         case Seed(scope, spent):
             return ["seed", scope, spent]
+        case Raise(scope, spent):
+            return ["raise", scope, spent]
         case Read(scope):
             return ["read", scope]
 
@@ -242,7 +245,7 @@ def decode(operation: Operation, answer: Sequence[Any]) -> Result:
             return Unknown(budgets[row - 1].scope)
         case Settle(), [outcome]:
             return Settled(outcome.decode())
-        case ((Renew() | Seed()), [outcome]):
+        case ((Renew() | Seed() | Raise()), [outcome]):
             return bool(outcome == b"changed")
         case Read(), [b"balance", spent, held]:
             return Balance(int(spent), int(held))

@@ -301,6 +301,17 @@ function operations.seed()
     return { 'changed' }
 end
 
+-- scope, the least that was spent.
+operations['raise'] = function()
+    local scope, amount = take(), take()
+    local gone = redis.call('HGET', spent, scope)
+    if not gone or tonumber(gone) >= tonumber(amount) then
+        return { 'unchanged' }
+    end
+    redis.call('HSET', spent, scope, amount)
+    return { 'changed' }
+end
+
 -- scope.
 function operations.read()
     local scope = take()

@@ -66,6 +66,13 @@ def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
     return None
 
 
+def allows_the_same(key: Key | None, other: Key | None) -> bool:
+    """Whether the same budget and the same limits apply to calls with either."""
+    if key is None or other is None:
+        return key is other
+    return key.max_budget_nano_usd == other.max_budget_nano_usd and key.limit == other.limit
+
+
 def budget_refusal(exceeded: Exceeded, key: Key | None) -> GatewayError:
     """Why there is no money: the key's budget, or else the gateway's own, has too little left."""
     whose = f" Key=key ({key.key_name})" if key is not None and exceeded.budget.scope == key_scope(key.key_id) else ""

@@ -89,13 +89,20 @@ class Seed(msgspec.Struct, frozen=True, gc=False):
     spent_nano_usd: int
 
 
+class Raise(msgspec.Struct, frozen=True, gc=False):
+    """Say that at least so much was spent in a scope; of one of which nothing is known, nothing is known after it."""
+
+    scope: str
+    spent_nano_usd: int
+
+
 class Read(msgspec.Struct, frozen=True, gc=False):
     """What is spent and held in a scope."""
 
     scope: str
 
 
-Operation = Admit | Extend | Settle | Renew | Seed | Read
+Operation = Admit | Extend | Settle | Renew | Seed | Raise | Read
 
 
 class Use(msgspec.Struct, frozen=True, gc=False):
@@ -151,6 +158,6 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
     held_nano_usd: int
 
 
-# Of Admit, and of Extend (False: there is no such hold under these budgets); of Settle; of Renew and Seed, whether they
-# changed anything; of Read.
+# Of Admit, and of Extend (False: there is no such hold under these budgets); of Settle; of Renew, Seed and Raise,
+# whether they changed anything; of Read.
 Result = Held | Exceeded | Limited | Unknown | Settled | bool | Balance

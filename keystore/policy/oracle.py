@@ -17,6 +17,7 @@ from keystore.policy.operations import (
     Extend,
     Held,
     Operation,
+    Raise,
     Read,
     Renew,
     Result,
@@ -88,6 +89,11 @@ class Oracle:
                 if scope in self._spent:
                     return False
                 self._spent[scope], self._held[scope] = spent, 0
+                return True
+            case Raise(scope, spent):
+                if scope not in self._spent or self._spent[scope] >= spent:
+                    return False
+                self._spent[scope] = spent
                 return True
             case Read(scope):
                 return Balance(self._spent[scope], self._held[scope]) if scope in self._spent else Unknown(scope)

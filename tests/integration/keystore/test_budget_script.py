@@ -21,6 +21,7 @@ from keystore.policy.operations import (
     Limit,
     Limited,
     Operation,
+    Raise,
     Rate,
     Read,
     Renew,
@@ -77,6 +78,7 @@ operations = st.one_of(
     st.builds(Settle, ids, costs, tokens),
     st.builds(Renew, ids),
     st.builds(Seed, st.sampled_from(SCOPES), costs),
+    st.builds(Raise, st.sampled_from(SCOPES), costs),
     st.builds(Read, st.sampled_from(SCOPES)),
 )
 steps = st.lists(
