@@ -211,7 +211,7 @@ class KeysService:
         return row
 
     async def _begin_budget(self, key: Key) -> None:
-        """A counter that an earlier budget of the key has left stood still since then: tell it what the ledger knows."""
+        """A counter that an earlier budget of the key has left stood still: tell it what the ledger knows."""
         if key.max_budget_nano_usd is None:
             scope = key_scope(key.key_id)
             await self._counters.decide([Raise(scope, await self._spending.sum(scope))])

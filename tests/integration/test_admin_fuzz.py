@@ -9,7 +9,8 @@ from gateway.v1 import keystore_pb2, ledger_pb2, router_pb2
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge.admin.keys import LISTED_BY, GenerateKey, NameKey, NameKeys, RegenerateKey
+from edge.admin.key_members import GenerateKey, RegenerateKey
+from edge.admin.keys import LISTED_BY, NameKey, NameKeys
 from services.errors import GatewayError, Reason
 from tests.edge_scene import Scene
 

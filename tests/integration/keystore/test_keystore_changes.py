@@ -41,9 +41,8 @@ async def _refused(asking: Any) -> tuple[int, str]:
 
 async def test_what_is_named_changes_and_nothing_else(keystore: Any) -> None:
     secret, key = await keystore.create_key(5, key_alias="a", models=["m"], user_id="u", rpm_limit=3, tpm_limit=4)
-    changed = await _update(
-        keystore, secret, "rpm_limit", "models", rpm_limit=7, models=["n"], tpm_limit=99, user_id="x"
-    )
+    others = {"tpm_limit": 99, "user_id": "x"}
+    changed = await _update(keystore, secret, "rpm_limit", "models", rpm_limit=7, models=["n"], **others)
     assert changed.updated_ms >= key.updated_ms
     key.rpm_limit, key.models[:], key.updated_ms = 7, ["n"], changed.updated_ms
     assert changed == key == await _get(keystore, secret)
@@ -128,7 +127,9 @@ async def test_a_budget_that_comes_back_knows_what_was_spent_meanwhile(keystore:
     ledger.entries = [(dispatch_id, key.key_id, 5), (edge.new_id(), key.key_id, 70)]
     assert (await _update(keystore, secret, max_budget_nano_usd=10 * BOUND)).spent_nano_usd == 75
     ledger.away = True
-    await _update(keystore, secret, "max_budget_nano_usd", "key_alias", key_alias="free")
+    freed = await _update(keystore, secret, "max_budget_nano_usd", "key_alias", key_alias="free")
+    # It is done, though what was spent is not known now.
+    assert not freed.HasField("spent_nano_usd")
     asked = _update(keystore, secret, "max_budget_nano_usd", "key_alias", max_budget_nano_usd=5, key_alias="poor")
     assert (await _refused(asked))[0] == Reason.ERROR_REASON_UNAVAILABLE
     ledger.away = False
@@ -201,3 +202,22 @@ async def test_keys_are_listed_by_pages_the_newest_first(keystore: Any, ledger: 
     assert (await keystore.call(LIST_KEYS, request)).keys[0].spent_nano_usd == 9
     await keystore.call(DELETE_KEYS, keystore_pb2.DeleteKeysRequest(aliases=["k3"]))
     assert (await listed())[1] == 4
+
+
+async def test_a_new_secret_is_told_also_while_redis_and_the_ledger_are_away(
+    start_keystore: Any, own_valkey: Any, ledger: Any, eventually: Any
+) -> None:
+    first, second = [await start_keystore(redis=own_valkey.redis_url) for _ in range(2)]
+    old, key = await first.create_key()
+    edge = await second.edge()
+    await edge.admit(old)
+    await asyncio.to_thread(own_valkey.stop)
+    ledger.away = True
+    new, changed = await _regenerate(first, old)
+    assert (changed.key_id, changed.HasField("spent_nano_usd")) == (key.key_id, False)
+    await edge.admit(new)
+
+    async def is_refused() -> bool:
+        return bool((await edge.ask(old)).HasField("refused"))
+
+    await eventually(is_refused)
