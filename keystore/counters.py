@@ -7,7 +7,7 @@ they were lost, a new one is begun and they are filled again (`rebuild.py`). All
     spent     hash    scope -> nano-USD
     held      hash    scope -> nano-USD
     amounts   hash    dispatch id -> nano-USD, of live holds
-    scopes    hash    dispatch id -> scopes, one a line, of live holds and of tombstones
+    scopes    hash    dispatch id -> scopes, one a line, of live holds and tombstones; where limits apply, after an empty line
     leases    zset    dispatch id by when its hold expires, in ms
     tombs     zset    dispatch id by when the tombstone of its expired hold may go, in ms
     reported  set     routers that have said what they have open, while rebuilding
@@ -175,8 +175,8 @@ class Counters:
         amounts = pairs(await self._command("HGETALL", KEYS[3]))
         scopes = pairs(await self._command("HGETALL", KEYS[4]))
         return [
-            # No scope: it was put back for the sake of its limits only.
-            OpenHold(dispatch_id, int(amount), tuple(scopes[dispatch_id].decode().splitlines()))
+            # The first line is empty where it has limits, and may be all there is.
+            OpenHold(dispatch_id, int(amount), tuple(filter(None, scopes[dispatch_id].decode().split("\n"))))
             for dispatch_id, amount in amounts.items()
             if dispatch_id in scopes
         ]

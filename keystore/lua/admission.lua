@@ -30,6 +30,9 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local lease = tonumber(ARGV[2])
 
+-- The scopes of a dispatch that counts under limits begin with an empty line: all others need not be looked up there.
+local LIMITED = '\n'
+
 local function each_scope(names)
     return string.gmatch(names, '[^\n]+')
 end
@@ -44,9 +47,10 @@ local function open_window()
     end
 end
 
--- End a dispatch under its limits. used: the tokens it came to; nil when nobody knows, and the estimate stays.
-local function release(id, used)
-    local record = redis.call('HGET', limited, id)
+-- End a dispatch with these scopes under its limits, if it has any. used: the tokens it came to; nil when nobody knows,
+-- and the estimate stays.
+local function release(id, names, used)
+    local record = string.sub(names, 1, 1) == LIMITED and redis.call('HGET', limited, id)
     if not record then
         return
     end
@@ -89,10 +93,10 @@ if not seen or now < seen or now - seen >= interval then
             for scope in each_scope(names) do
                 redis.call('HINCRBY', held, scope, 0 - amount)
             end
-            release(id, nil)
+            release(id, names, nil)
             redis.call('HDEL', amounts, id)
             redis.call('ZREM', leases, id)
-            if names == '' then
+            if names == LIMITED then
                 redis.call('HDEL', scopes, id)
             else
                 redis.call('ZADD', tombs, now + TOMBSTONE_MS, id)
@@ -196,7 +200,7 @@ local function admit(limits, estimate)
         enter(limits, estimate, id)
     end
     redis.call('HSET', amounts, id, granted)
-    if redis.call('HSET', scopes, id, table.concat(names, '\n')) == 0 then
+    if redis.call('HSET', scopes, id, (limits and LIMITED or '') .. table.concat(names, '\n')) == 0 then
         redis.call('ZREM', tombs, id)
     end
     redis.call('ZADD', leases, now + lease, id)
@@ -270,7 +274,7 @@ function operations.settle()
             redis.call('HINCRBY', held, scope, 0 - amount)
         end
     end
-    release(id, tonumber(used))
+    release(id, names, tonumber(used))
     redis.call('HDEL', scopes, id)
     if not amount then
         redis.call('ZREM', tombs, id)

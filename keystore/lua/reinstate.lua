@@ -11,10 +11,10 @@ local clock = redis.call('TIME')
 local ends = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[2])
 for at = 4, #ARGV, 4 do
     redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
-    redis.call('HSET', KEYS[5], ARGV[at], ARGV[at + 2])
+    local limits = ARGV[at + 3]
+    redis.call('HSET', KEYS[5], ARGV[at], (limits ~= '' and '\n' or '') .. ARGV[at + 2])
     redis.call('ZADD', KEYS[6], ends, ARGV[at])
     -- It goes on, but of its minute nothing is known: all its tokens count when it ends. It may be told of twice.
-    local limits = ARGV[at + 3]
     if limits ~= '' and redis.call('HSET', KEYS[12], ARGV[at], '0\n0\n' .. limits) == 1 then
         for scope in string.gmatch(limits, '[^\n]+') do
             redis.call('HINCRBY', KEYS[11], scope, 1)

@@ -123,7 +123,7 @@ class Server:
         scopes = self._client.hgetall(KEYS[4])
         sums = dict.fromkeys(SCOPES, 0)
         for dispatch_id, amount in self._client.hgetall(KEYS[3]).items():
-            for scope in scopes[dispatch_id].decode().splitlines():
+            for scope in filter(None, scopes[dispatch_id].decode().split("\n")):
                 sums[scope] += int(amount)
         return sums
 
