@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.v1 import common_pb2, keystore_pb2
 from structlog.typing import FilteringBoundLogger
 
-from services.errors import GatewayError, unavailable
+from services.errors import unavailable
 from services.link import Link, LinkClosed
 from services.methods import ADMISSION
 from services.reconnect import keep_open
@@ -71,22 +71,18 @@ class AdmissionClient:
         """Whether a keystore is there."""
         return self._link is not None
 
-    async def admit(self, admit: keystore_pb2.Admit) -> keystore_pb2.Admitted:
-        """Leave for one call. GatewayError: the refusal, or UNAVAILABLE when no keystore answers.
+    async def admit(self, admit: keystore_pb2.Admit) -> keystore_pb2.AdmissionReplyFrame:
+        """Leave for one call, or the refusal. GatewayError UNAVAILABLE: no keystore answers.
 
         A link that breaks before the answer is tried once more: a repeated dispatch id gets the hold it placed.
         """
         for last in (False, True):
             link = self._link or await self._next_link()
             try:
-                reply = await self._ask(link, admit)
+                return await self._ask(link, admit)
             except LinkClosed as closed:
                 if last:
                     raise closed.as_error() from None
-                continue
-            if reply.HasField("refused"):
-                raise GatewayError.from_proto(reply.refused)
-            return reply.admitted
         raise AssertionError("the loop returns or raises")
 
     def release(self, dispatch_id: bytes, epoch: str) -> None:

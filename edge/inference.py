@@ -17,9 +17,10 @@ from structlog.typing import FilteringBoundLogger
 
 from edge.admission import AdmissionClient
 from edge.auth import Authenticator, Credential
-from edge.errors import render, render_event
+from edge.errors import Headers, render, render_event
 from edge.exchange import RouterCall, Routers
 from edge.http import CallerGone, call_id_of, read_body
+from edge.limits import limit_headers
 from edge.metrics import EdgeMetrics
 from edge.peek import Peek
 from services.errors import GatewayError, Reason, internal, unavailable
@@ -111,7 +112,7 @@ class Inference:
     ) -> None:
         peek = self._operation.peek(body)
         for _ in range(MOVES + 1):
-            request = await self._admit(credential, dispatch_id, peek, len(body), answer.call_id)
+            request = await self._admit(credential, dispatch_id, peek, len(body), answer)
             fate = await self._dispatch(request, body, peek, connection, answer)
             if fate is Fate.ANSWERED:
                 return
@@ -123,7 +124,7 @@ class Inference:
         raise unavailable("The router of this call was lost; try again.")
 
     async def _admit(
-        self, credential: Credential, dispatch_id: bytes, peek: Peek, size: int, call_id: str
+        self, credential: Credential, dispatch_id: bytes, peek: Peek, size: int, answer: Answer
     ) -> router_pb2.Open:
         admit = keystore_pb2.Admit(
             dispatch_id=dispatch_id,
@@ -141,8 +142,12 @@ class Inference:
             admit.tags.extend(peek.tags)
         principal = hold = None
         try:
-            admitted = await self._admission.admit(admit)
-            principal, hold = admitted.principal, admitted.hold
+            reply = await self._admission.admit(admit)
+            if reply.HasField("rate_limits"):
+                answer.limits = limit_headers(reply.rate_limits)
+            if reply.HasField("refused"):
+                raise GatewayError.from_proto(reply.refused)
+            principal, hold = reply.admitted.principal, reply.admitted.hold
         except GatewayError as error:
             # With the keystore down the master key's calls go on, unheld (architecture, section 6).
             if not credential.master or error.reason != _UNAVAILABLE or self._admission.connected:
@@ -150,7 +155,7 @@ class Inference:
             principal = common_pb2.Principal(master=True, end_user_id=peek.end_user_id, tags=peek.tags)
         return router_pb2.Open(
             dispatch_id=dispatch_id,
-            call_id=call_id,
+            call_id=answer.call_id,
             operation=self._operation.id,
             model=peek.model,
             stream=peek.stream,
@@ -198,10 +203,11 @@ class Inference:
 class Answer:
     """What goes back to one caller. `status` is 0 until the first byte has gone out.
 
-    request, call: of its last dispatch; None before there was one. error: how it failed, if it did.
+    request, call: of its last dispatch; None before there was one. limits: headers that say how it stands with those of
+    the key. error: how it failed, if it did.
     """
 
-    __slots__ = ("_send", "call", "call_id", "error", "request", "status")
+    __slots__ = ("_send", "call", "call_id", "error", "limits", "request", "status")
 
     def __init__(self, send: Send, call_id: str) -> None:
         self._send = send
@@ -209,6 +215,7 @@ class Answer:
         self.status = 0
         self.request: router_pb2.Open | None = None
         self.call: RouterCall | None = None
+        self.limits: Headers = []
         self.error: GatewayError | None = None
 
     def facts(self) -> dict[str, object]:
@@ -284,6 +291,7 @@ class Answer:
             return
         self.status, headers, body = render(error, budget_exceeded_status)
         headers.append((b"x-litellm-call-id", self.call_id.encode()))
+        headers += self.limits
         await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -293,6 +301,7 @@ class Answer:
             (b"x-litellm-call-id", self.call_id.encode()),
             (b"x-litellm-model-id", head.deployment_id.encode()),
         ]
+        headers += self.limits
         if head.dropped_params:
             headers.append((b"x-tollhouse-dropped-params", _listed(head.dropped_params)))
         return headers

@@ -6,7 +6,7 @@ While one round is under way the next gathers; rounds never overlap, so what arr
 
 A key that is not in memory is looked up beside the rounds, and so is the sum of a budget that the counters do not
 know; their questions come back into a later round. While the counters are away or being rebuilt, calls under a budget
-are refused, others go on, and settlements wait.
+are refused, those under limits only are decided by this keystore's own memory, others go on, and settlements wait.
 """
 
 from __future__ import annotations
@@ -27,8 +27,20 @@ from keystore.counters import MAX_OPERATIONS, Counters, Decision
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peer, Peers, Reply
-from keystore.policy.access import budget_refusal, refusal
-from keystore.policy.operations import Exceeded, Held, Operation, Result, Settle, Settled, Unknown
+from keystore.policy.access import allows_the_same, refusal
+from keystore.policy.fallback import Fallback
+from keystore.policy.limits import MAX_LIMIT
+from keystore.policy.operations import (
+    Exceeded,
+    Held,
+    Limit,
+    Limited,
+    Operation,
+    Result,
+    Settle,
+    Settled,
+    Unknown,
+)
 from keystore.question import Question, ask, is_well_formed
 from keystore.secrets import Tokens
 from services.errors import GatewayError, Reason, internal, unavailable
@@ -81,6 +93,7 @@ class Admission:
         counters: Counters,
         seed: Callable[[str], Awaitable[None]],
         gateway_cap_nano_usd: int | None,
+        gateway_limit: Limit | None,
         now_ms: Callable[[], int],
         metrics: KeystoreMetrics,
         log: FilteringBoundLogger,
@@ -91,6 +104,8 @@ class Admission:
         self._counters = counters
         self._seed = seed
         self._gateway_cap_nano_usd = gateway_cap_nano_usd
+        self._gateway_limit = gateway_limit
+        self._fallback = Fallback()
         self._now_ms = now_ms
         self._metrics = metrics
         self._log = log
@@ -123,7 +138,8 @@ class Admission:
         # The epoch does not decide (rebuild.py says why): a hold that is there is settled, whenever it was placed.
         # No cost is larger than any budget; one that claims to be must not overflow the sum.
         cost_nano_usd = min(max(0, settle.cost_nano_usd), MAX_BUDGET_NANO_USD)
-        self._settling.append(_Settling(peer, sequence, Settle(settle.dispatch_id, cost_nano_usd)))
+        tokens = min(max(0, settle.tokens), MAX_LIMIT)
+        self._settling.append(_Settling(peer, sequence, Settle(settle.dispatch_id, cost_nano_usd, tokens)))
         self._settle_soon()
 
     async def run(self) -> NoReturn:
@@ -196,7 +212,9 @@ class Admission:
         if asked.token and key is None and not asked.looked_up and not self._keys.is_absent(asked.token):
             self._run_beside(self._look_up(asked))
             return None
-        return ask(asked.admit, key, self._peers.prices, self._gateway_cap_nano_usd, self._now_ms())
+        return ask(
+            asked.admit, key, self._peers.prices, self._gateway_cap_nano_usd, self._now_ms(), self._gateway_limit
+        )
 
     async def _decide(self, operations: Sequence[Operation]) -> Decision | None:
         begun = time.perf_counter()
@@ -213,28 +231,36 @@ class Admission:
         return decision
 
     def _is_outdated(self, asked: Asked, question: Question, result: Result | None) -> bool:
-        """Keys changed while the counters were asked: whether this one did, so that the call is answered already."""
+        """Keys changed while the counters were asked: whether this one did, so that the answer is another one.
+
+        Then the call is refused, or asked for again; it counts as two in its minute if the first was admitted.
+        """
         key = self._keys.by_token(asked.token)
         if key is question.key:
             return False
         refused = refusal(key, asked.admit.model, self._now_ms())
-        if (refused is None) == (question.refused is None):
+        if (refused is None) == (question.refused is None) and allows_the_same(key, question.key):
             return False
+        if isinstance(result, Held):
+            # Before it is asked again: what waits is settled in its order, and first of all in a round.
+            self._settling.appendleft(_Settling(None, 0, Settle(asked.admit.dispatch_id, 0)))
         if refused is None:
             self._queue(asked)
-            return True
-        if isinstance(result, Held):
-            self._settling.append(_Settling(None, 0, Settle(asked.admit.dispatch_id, 0)))
-        self._refuse(asked, refused)
+        else:
+            self._refuse(asked, refused)
         return True
 
     def _answer(self, asked: Asked, question: Question, result: Result | None, epoch: str, *, decided: bool) -> None:
         """Answer, or let the question wait for what is spent in a scope."""
+        if result is None and question.operation is not None and not question.operation.budgets:
+            self._metrics.fallback.inc()
+            result, epoch = self._fallback.decide(question.operation, self._now_ms()), ""
         match result:
-            case Held(nano_usd):
-                self._admit(asked, question.admitted(asked.sequence, nano_usd, epoch))
-            case Exceeded():
-                self._refuse(asked, budget_refusal(result, question.key))
+            case Held():
+                self._admit(asked, question.admitted(asked.sequence, result, epoch))
+            case Exceeded() | Limited():
+                self._metrics.refused.inc()
+                self._reply(asked, question.refused_by(result, asked.sequence, self._now_ms()))
             case Unknown(scope):
                 self._wait_for_seed(asked, scope)
             case _ if question.refused is not None:

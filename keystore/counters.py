@@ -7,10 +7,14 @@ they were lost, a new one is begun and they are filled again (`rebuild.py`). All
     spent     hash    scope -> nano-USD
     held      hash    scope -> nano-USD
     amounts   hash    dispatch id -> nano-USD, of live holds
-    scopes    hash    dispatch id -> scopes, one a line, of live holds and of tombstones
+    scopes    hash    dispatch id -> scopes, one a line, of live holds and tombstones; where limits apply, after an empty line
     leases    zset    dispatch id by when its hold expires, in ms
     tombs     zset    dispatch id by when the tombstone of its expired hold may go, in ms
     reported  set     routers that have said what they have open, while rebuilding
+    requests  hash    scope -> calls that were admitted under a limit, in this minute (`minute` in the state)
+    tokens    hash    scope -> tokens of these: what they came to, or an estimate until they have ended
+    slots     hash    scope -> calls under a limit that go on now
+    limited   hash    dispatch id -> its minute, the estimate of its tokens, the scopes of its limits, one a line
 
 `inspection.py` adds `corrected` to the state, and a lease beside all this.
 
@@ -31,7 +35,10 @@ from keystore.policy.operations import (
     Exceeded,
     Extend,
     Held,
+    Limited,
     Operation,
+    Raise,
+    Rate,
     Read,
     Renew,
     Result,
@@ -39,11 +46,16 @@ from keystore.policy.operations import (
     Settle,
     Settled,
     Unknown,
+    Use,
 )
 from services.redis import Argument, RedisServer, Script
 
 KEYS = tuple(
-    f"{{tollhouse}}:{name}" for name in ("state", "spent", "held", "amounts", "scopes", "leases", "tombs", "reported")
+    f"{{tollhouse}}:{name}"
+    for name in (
+        *("state", "spent", "held", "amounts", "scopes", "leases", "tombs", "reported"),
+        *("requests", "tokens", "slots", "limited"),
+    )
 )
 
 # One call of the script: some 128 x 10 us in the server, which serves all keystores in turn.
@@ -79,6 +91,8 @@ class OpenHold:
     dispatch_id: bytes
     amount_nano_usd: int
     scopes: tuple[str, ...]
+    # Of its limits, in which it goes on.
+    limited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +159,7 @@ class Counters:
         """
         arguments: list[Argument] = [epoch, self._lease_ms, reported]
         for hold in holds:
-            arguments += (hold.dispatch_id, hold.amount_nano_usd, "\n".join(hold.scopes))
+            arguments += (hold.dispatch_id, hold.amount_nano_usd, "\n".join(hold.scopes), "\n".join(hold.limited))
         await self._run(self._reinstate, arguments, REBUILD_DEADLINE_SECONDS)
 
     async def progress(self) -> Progress:
@@ -161,7 +175,8 @@ class Counters:
         amounts = pairs(await self._command("HGETALL", KEYS[3]))
         scopes = pairs(await self._command("HGETALL", KEYS[4]))
         return [
-            OpenHold(dispatch_id, int(amount), tuple(scopes[dispatch_id].decode().split("\n")))
+            # The first line is empty where it has limits, and may be all there is.
+            OpenHold(dispatch_id, int(amount), tuple(filter(None, scopes[dispatch_id].decode().split("\n"))))
             for dispatch_id, amount in amounts.items()
             if dispatch_id in scopes
         ]
@@ -197,14 +212,18 @@ def encode(operation: Operation) -> list[Argument]:
     match operation:
         case Admit(dispatch_id, full, smallest, budgets) | Extend(dispatch_id, full, smallest, budgets):
             rows = [word for budget in budgets for word in (budget.scope, budget.cap_nano_usd)]
-            word = "admit" if isinstance(operation, Admit) else "extend"
-            return [word, dispatch_id, full, smallest, len(budgets), *rows]
-        case Settle(dispatch_id, cost):
-            return ["settle", dispatch_id, cost]
+            words = [dispatch_id, full, smallest, len(budgets), *rows]
+            if isinstance(operation, Extend):
+                return ["extend", *words]
+            return [*_limited(operation), *words] if operation.limits else ["admit", *words]
+        case Settle(dispatch_id, cost, tokens):
+            return ["settle", dispatch_id, cost, tokens]
         case Renew(dispatch_id):
             return ["renew", dispatch_id]
         case Seed(scope, spent):
             return ["seed", scope, spent]
+        case Raise(scope, spent):
+            return ["raise", scope, spent]
         case Read(scope):
             return ["read", scope]
 
@@ -214,6 +233,10 @@ def decode(operation: Operation, answer: Sequence[Any]) -> Result:
     match operation, answer:
         case ((Admit() | Extend()), [b"held", amount]):
             return Held(int(amount))
+        case Admit(), [b"held", amount, *use]:
+            return Held(int(amount), _use(use))
+        case Admit(), [b"limited", row, rate, *use]:
+            return Limited(operation.limits[row - 1], Rate(rate), _use(use))
         case Extend(), [b"gone"]:
             return False
         case ((Admit(_, _, _, budgets) | Extend(_, _, _, budgets)), [b"exceeded", row, spent, held]):
@@ -222,13 +245,26 @@ def decode(operation: Operation, answer: Sequence[Any]) -> Result:
             return Unknown(budgets[row - 1].scope)
         case Settle(), [outcome]:
             return Settled(outcome.decode())
-        case ((Renew() | Seed()), [outcome]):
+        case ((Renew() | Seed() | Raise()), [outcome]):
             return bool(outcome == b"changed")
         case Read(), [b"balance", spent, held]:
             return Balance(int(spent), int(held))
         case Read(scope), [b"unknown"]:
             return Unknown(scope)
     raise ValueError(f"the script answered {answer!r} to {operation!r}")
+
+
+def _limited(admit: Admit) -> list[Argument]:
+    words: list[Argument] = ["limited", admit.tokens, len(admit.limits)]
+    for limit in admit.limits:
+        words.append(limit.scope)
+        words += (-1 if most is None else most for most in (limit.requests, limit.tokens, limit.parallel))
+    return words
+
+
+def _use(answer: Sequence[int]) -> Use:
+    left_ms, requests, tokens, parallel = answer
+    return Use(requests, tokens, parallel, left_ms)
 
 
 def _state(answer: Sequence[Any]) -> State:

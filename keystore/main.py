@@ -16,6 +16,7 @@ from keystore.inspection import Inspection
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peers
+from keystore.policy.limits import gateway_limit
 from keystore.rebuild import Rebuild
 from keystore.reconciler import Reconciler
 from keystore.secrets import Tokens
@@ -38,6 +39,7 @@ def build(runtime: Runtime) -> Role:
     settings, log = runtime.settings, runtime.log.bind(role="keystore")
     max_budget = runtime.config.litellm_settings.max_budget
     gateway_cap_nano_usd = None if max_budget is None else nano_from_usd(max_budget)
+    limit = gateway_limit(runtime.config.general_settings.global_max_parallel_requests)
     tokens = Tokens(settings.pepper)
     store = Store(settings.database_url, tokens.fingerprint)
     server, peers = RedisServer(settings.redis_url), Peers()
@@ -51,6 +53,7 @@ def build(runtime: Runtime) -> Role:
         peers=peers,
         spending=spending,
         gateway_cap_nano_usd=gateway_cap_nano_usd,
+        gateway_limit=limit,
         lease_seconds=settings.hold_lease_seconds,
         new_epoch=lambda: randomness.token_hex(8),
         log=log,
@@ -69,6 +72,7 @@ def build(runtime: Runtime) -> Role:
         counters=counters,
         seed=spending.seed,
         gateway_cap_nano_usd=gateway_cap_nano_usd,
+        gateway_limit=limit,
         now_ms=_now_ms,
         metrics=metrics,
         log=log,

@@ -20,6 +20,11 @@ class KeystoreMetrics:
         self.refused = admissions.labels("refused")
         self.unchecked = admissions.labels("unchecked")
         self.unavailable = admissions.labels("unavailable")
+        self.fallback = Counter(
+            "tollhouse_limits_fallback",
+            "Admissions whose limits this keystore decided by its own memory alone, while the counters were away",
+            registry=registry,
+        )
         settlements = Counter(
             "tollhouse_settlements",
             "Settlements by what they found: held; expired (the lease had ended, the cost counts); duplicate",

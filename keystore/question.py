@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import msgspec
 from gateway.v1 import common_pb2, keystore_pb2
 
-from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope, refusal
+from keystore.policy.access import GATEWAY_SCOPE, Key, budget_refusal, key_scope, refusal
 from keystore.policy.holds import Prices, Size, size
-from keystore.policy.operations import Admit, Budget
+from keystore.policy.limits import NAMES, limit_refusal, limits_of, rows, tokens_estimate
+from keystore.policy.operations import Admit, Budget, Exceeded, Held, Limit, Limited, Rate, Use
 from services.errors import GatewayError, unavailable
 
 Reply = keystore_pb2.AdmissionReplyFrame
@@ -21,12 +22,14 @@ _COUNTED_OPERATION = common_pb2.OPERATION_CHAT_COMPLETIONS
 # They read, and write nothing that is paid for.
 _READING_OPERATIONS = frozenset((common_pb2.OPERATION_EMBEDDINGS, common_pb2.OPERATION_RERANK))
 
+_MEMBERS = {Rate.REQUESTS: "requests", Rate.TOKENS: "tokens", Rate.PARALLEL: "parallel"}
+
 
 class Question(msgspec.Struct, frozen=True, gc=False):
     """An admission, with what is known of its key at this moment.
 
     key: None for the master key, and for one that does not exist. refused: why no call may be made, whatever money
-    there is. operation: what the counters are asked; None when no budget applies.
+    there is. operation: what the counters are asked; None when no budget and no limit applies.
     """
 
     admit: keystore_pb2.Admit
@@ -35,10 +38,15 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     size: Size
     operation: Admit | None
 
-    def admitted(self, sequence: int, held_nano_usd: int, epoch: str) -> Reply:
-        """Leave, with so much held in this epoch."""
+    def admitted(self, sequence: int, held: Held, epoch: str) -> Reply:
+        """Leave, with so much held in this epoch. Without an epoch nothing is, and nobody waits for its end."""
         reply = self.admitted_unheld(sequence)
-        hold = reply.admitted.hold
+        hold, held_nano_usd = reply.admitted.hold, held.nano_usd
+        if held.use is not None:
+            hold.limited = bool(epoch)
+            self._tell(reply.rate_limits, held.use)
+        if self.operation is None or not self.operation.budgets:
+            return reply
         hold.held_nano_usd = held_nano_usd
         hold.output_tokens_limit = self.size.output_tokens_limit(held_nano_usd)
         hold.epoch = epoch
@@ -47,8 +55,32 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         hold.extendable = self.size.is_slice(held_nano_usd)
         return reply
 
+    def refused_by(self, result: Exceeded | Limited, sequence: int, now_ms: int) -> Reply:
+        """Why not, when a budget has too little left or a limit is reached."""
+        if isinstance(result, Exceeded):
+            return Reply(sequence=sequence, refused=budget_refusal(result, self.key).to_proto())
+        tokens = self.operation.tokens if self.operation is not None else 0
+        error = limit_refusal(result, self.key, tokens, now_ms)
+        reply = Reply(sequence=sequence, refused=error.to_proto())
+        if self.key is not None and result.limit == self.key.limit:
+            self._tell(reply.rate_limits, result.use, result.rate)
+        return reply
+
+    def _tell(self, told: keystore_pb2.RateLimits, use: Use, exceeded: Rate | None = None) -> None:
+        """Say how it stands with the key's own limit; what all calls together do is nobody's business."""
+        limit = self.key.limit if self.key is not None else None
+        if limit is None:
+            return
+        for rate, (most, used) in rows(limit, use).items():
+            if most is not None:
+                setattr(told, f"{_MEMBERS[rate]}_limit", most)
+                setattr(told, f"{_MEMBERS[rate]}_remaining", max(0, most - used))
+        told.reset_ms = use.left_ms
+        if exceeded is not None:
+            told.exceeded = NAMES[exceeded]
+
     def admitted_unheld(self, sequence: int) -> Reply:
-        """Leave, where no budget applies."""
+        """Leave, where neither a budget nor a limit applies."""
         # Filled in place: a message that is handed to another is copied.
         reply = Reply(sequence=sequence)
         reply.admitted.hold.SetInParent()
@@ -78,18 +110,20 @@ def ask(
     prices: Mapping[str, Prices] | None,
     gateway_cap_nano_usd: int | None,
     now_ms: int,
+    gateway_limit: Limit | None = None,
 ) -> Question:
     """The question that an edge's frame comes to, as things are now.
 
     A model without a known price holds nothing, but what it costs after all is counted. While no prices are known at
     all (None), nothing can be held, and calls under a budget must wait.
     """
-    budgets = budgets_of(key, gateway_cap_nano_usd)
+    budgets, limits = budgets_of(key, gateway_cap_nano_usd), limits_of(key, gateway_limit)
     refused = refusal(key, admit.model, now_ms) if admit.key_digest else None
     if refused is None and budgets and prices is None:
         refused = unavailable("No router has told its prices yet; try again.")
+    price = (prices or {}).get(admit.model, Prices())
     needed = size(
-        (prices or {}).get(admit.model, Prices()),
+        price,
         input_tokens_bound=admit.input_tokens_bound,
         output_tokens_limit=admit.output_tokens_limit,
         choices=admit.choices,
@@ -99,8 +133,14 @@ def ask(
         requests_bound=admit.requests_bound,
     )
     operation = None
-    if budgets and refused is None:
-        operation = Admit(admit.dispatch_id, needed.first_nano_usd, needed.smallest_nano_usd, budgets)
+    if (budgets or limits) and refused is None:
+        tokens = 0
+        if limits:
+            tokens = tokens_estimate(
+                admit.input_tokens_bound, admit.output_tokens_limit, price.max_output_tokens, admit.choices
+            )
+        full, least = (needed.first_nano_usd, needed.smallest_nano_usd) if budgets else (0, 0)
+        operation = Admit(admit.dispatch_id, full, least, budgets, limits, tokens)
     return Question(admit, key, refused, needed, operation)
 
 

@@ -32,7 +32,8 @@ from structlog.typing import FilteringBoundLogger
 from keystore.counters import Counters, OpenHold
 from keystore.keys import Keys
 from keystore.peers import Peer, Peers, Reply
-from keystore.policy.operations import Balance
+from keystore.policy.limits import limits_of
+from keystore.policy.operations import Balance, Limit
 from keystore.question import budgets_of
 from keystore.spending import Spending
 from keystore.store import Store
@@ -56,6 +57,7 @@ class Rebuild:
         peers: Peers,
         spending: Spending,
         gateway_cap_nano_usd: int | None,
+        gateway_limit: Limit | None,
         lease_seconds: float,
         new_epoch: Callable[[], str],
         log: FilteringBoundLogger,
@@ -66,6 +68,7 @@ class Rebuild:
         self._peers = peers
         self._spending = spending
         self._gateway_cap_nano_usd = gateway_cap_nano_usd
+        self._gateway_limit = gateway_limit
         self._lease_seconds = lease_seconds
         self._new_epoch = new_epoch
         self._log = log
@@ -138,10 +141,11 @@ class Rebuild:
         await self._keys.read_feed()
         holds = []
         for hold in report.holds:
-            budgets = budgets_of(self._keys.by_id(hold.principal.key_id), self._gateway_cap_nano_usd)
-            if budgets:
-                scopes = tuple(budget.scope for budget in budgets)
-                holds.append(OpenHold(hold.dispatch_id, hold.held_nano_usd, scopes))
+            key = self._keys.by_id(hold.principal.key_id)
+            scopes = tuple(budget.scope for budget in budgets_of(key, self._gateway_cap_nano_usd))
+            limited = tuple(limit.scope for limit in limits_of(key, self._gateway_limit))
+            if scopes or limited:
+                holds.append(OpenHold(hold.dispatch_id, hold.held_nano_usd if scopes else 0, scopes, limited))
         await self._counters.reinstate(report.epoch, holds, "" if report.more else report.router_id)
 
     def _ask_routers(self, epoch: str) -> None:

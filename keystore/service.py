@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from gateway.v1 import keystore_pb2
@@ -11,23 +10,29 @@ from structlog.typing import FilteringBoundLogger
 from keystore import secrets
 from keystore.counters import Counters
 from keystore.keys import Keys
+from keystore.members import COLUMNS, check, invalid, is_short, row_of, shown
 from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope
-from keystore.policy.operations import Balance, Seed
+from keystore.policy.operations import Balance, Raise, Seed
 from keystore.spending import Spending
-from keystore.store import KeyRow, Store
+from keystore.store import KeyRow, Store, Wanted, secret_taken
 from services.errors import GatewayError, Reason
-from services.methods import CREATE_KEY, DELETE_KEYS, GET_GATEWAY_BUDGET, GET_KEY, SET_KEY_BLOCKED
-from services.money import MAX_BUDGET_NANO_USD
+from services.methods import (
+    CREATE_KEY,
+    DELETE_KEYS,
+    GET_GATEWAY_BUDGET,
+    GET_KEY,
+    LIST_KEYS,
+    REGENERATE_KEY,
+    SET_KEY_BLOCKED,
+    UPDATE_KEY,
+)
 from services.transport import Handlers
 
-# Keys are held in memory by every keystore; these keep one from taking more than its share.
-MAX_MODELS = 1_000
-MAX_TEXT_CHARACTERS = 512
-MAX_METADATA_BYTES = 64 * 1024
 # Of one delete.
 MAX_NAMES = 1_000
-# A hundred years: what a time can be told of everywhere.
-MAX_DURATION_SECONDS = 100 * 366 * 24 * 3600
+# Of one page. What each has spent may have to be summed.
+MAX_PAGE = 100
+MAX_PAGES = 1_000_000
 
 
 class KeysService:
@@ -60,6 +65,9 @@ class KeysService:
         return {
             CREATE_KEY: self.create,
             GET_KEY: self.get,
+            LIST_KEYS: self.list,
+            UPDATE_KEY: self.update,
+            REGENERATE_KEY: self.regenerate,
             SET_KEY_BLOCKED: self.set_blocked,
             DELETE_KEYS: self.delete,
             GET_GATEWAY_BUDGET: self.get_gateway_budget,
@@ -67,10 +75,16 @@ class KeysService:
 
     async def create(self, request: keystore_pb2.CreateKeyRequest) -> keystore_pb2.CreateKeyResponse:
         """Make a key. Other keystores find it when it is first used, so this succeeds while Redis is away."""
-        _check(request)
-        secret = request.secret or secrets.new_secret()
-        now_ms = self._now_ms()
-        row = self._row(request, secret, now_ms)
+        check(request.key, request.secret, request.duration_seconds)
+        secret, token = await self._secret(request.secret)
+        row = row_of(
+            request.key,
+            key_id=token,
+            token=token,
+            key_name=secrets.key_name(secret),
+            duration_seconds=request.duration_seconds,
+            now_ms=self._now_ms(),
+        )
         version = await self._store.insert(row)
         try:
             if row.key.max_budget_nano_usd is not None:
@@ -78,12 +92,46 @@ class KeysService:
             await self._announce(version)
         except GatewayError as error:
             self._log.warning("key_not_announced", key_id=row.key.key_id, error=error.message)
-        return keystore_pb2.CreateKeyResponse(key=_shown(row, Balance(0, 0)), secret=secret)
+        return keystore_pb2.CreateKeyResponse(key=shown(row, Balance(0, 0)), secret=secret)
 
     async def get(self, request: keystore_pb2.GetKeyRequest) -> keystore_pb2.GetKeyResponse:
-        """One key, with what it has spent."""
-        row = await self._find(request.name)
-        return keystore_pb2.GetKeyResponse(key=_shown(row, await self._balance(row.key)))
+        """One key, with what it has spent. NOT_FOUND also when the digest is of a secret that a key had before."""
+        row = await (self._holder(request.digest) if request.digest else self._find(request.name))
+        return keystore_pb2.GetKeyResponse(key=shown(row, await self._balance(row.key)))
+
+    async def list(self, request: keystore_pb2.ListKeysRequest) -> keystore_pb2.ListKeysResponse:
+        """A page of keys. Without `with_spend` what they have spent is left out."""
+        if not (1 <= request.size <= MAX_PAGE and 1 <= request.page <= MAX_PAGES):
+            raise invalid(f"A page has 1 to {MAX_PAGE} keys, and there are at most {MAX_PAGES}.", "page")
+        if not all(map(is_short, (request.user_id, request.team_id, request.key_alias))):
+            return keystore_pb2.ListKeysResponse()
+        names = self._tokens.named(request.name) if request.name else None
+        wanted = Wanted(request.user_id or None, request.team_id or None, request.key_alias or None, names)
+        rows, count = await self._store.page(wanted, request.size, (request.page - 1) * request.size)
+        return keystore_pb2.ListKeysResponse(
+            keys=[shown(row, await self._balance(row.key) if request.with_spend else None) for row in rows],
+            total_count=count,
+        )
+
+    async def update(self, request: keystore_pb2.UpdateKeyRequest) -> keystore_pb2.UpdateKeyResponse:
+        """Change members of one key. UNAVAILABLE as for `set_blocked`, or, when nothing has changed yet, because the
+        ledger does not say what a key has spent that is to get a budget."""
+        row = await self._change(request, None)
+        await self._announce(row.version)
+        return keystore_pb2.UpdateKeyResponse(key=shown(row, await self._balance_if_known(row.key)))
+
+    async def regenerate(self, request: keystore_pb2.RegenerateKeyRequest) -> keystore_pb2.RegenerateKeyResponse:
+        """Give one key another secret, and change members of it. The old one is refused from the next admission on, or
+        while Redis is away within a second or so: the new one is told all the same, for it is told only once."""
+        check(keystore_pb2.Key(), request.secret, 0)
+        secret, _ = await self._secret(request.secret)
+        row = await self._change(request.change, secret)
+        try:
+            await self._announce(row.version)
+        except GatewayError as error:
+            self._log.warning("key_not_announced", key_id=row.key.key_id, error=error.message)
+        balance = await self._balance_if_known(row.key)
+        return keystore_pb2.RegenerateKeyResponse(key=shown(row, balance), secret=secret)
 
     async def set_blocked(self, request: keystore_pb2.SetKeyBlockedRequest) -> keystore_pb2.SetKeyBlockedResponse:
         """Block or unblock one key. UNAVAILABLE: it is stored, and holds everywhere within a second or so."""
@@ -92,14 +140,14 @@ class KeysService:
         if row is None:
             raise _not_found()
         await self._announce(row.version)
-        return keystore_pb2.SetKeyBlockedResponse(key=_shown(row, await self._balance(row.key)))
+        return keystore_pb2.SetKeyBlockedResponse(key=shown(row, await self._balance(row.key)))
 
     async def delete(self, request: keystore_pb2.DeleteKeysRequest) -> keystore_pb2.DeleteKeysResponse:
         """Delete keys, all or none. UNAVAILABLE as for `set_blocked`."""
         if not 0 < len(request.names) + len(request.aliases) <= MAX_NAMES:
-            raise _invalid(f"Name between 1 and {MAX_NAMES} keys.", "keys")
+            raise invalid(f"Name between 1 and {MAX_NAMES} keys.", "keys")
         key_ids = {(await self._find(name)).key.key_id for name in request.names}
-        if not all(map(_is_short, request.aliases)):
+        if not all(map(is_short, request.aliases)):
             raise _not_found()
         by_alias = {row.key_alias: row.key.key_id for row in await self._store.find_aliases(request.aliases)}
         if any(alias not in by_alias for alias in request.aliases):
@@ -126,6 +174,56 @@ class KeysService:
         await self._keys.reach(version)
         await self._counters.announce(version)
 
+    async def _secret(self, asked: str) -> tuple[str, str]:
+        """The secret that is asked for, or a new one, and its token. CONFLICT: it was one before."""
+        secret = asked or secrets.new_secret()
+        token = self._tokens.token_of(secrets.digest_of(secret))
+        if asked and await self._store.is_retired(token):
+            raise secret_taken()
+        return secret, token
+
+    async def _change(self, request: keystore_pb2.UpdateKeyRequest, secret: str | None) -> KeyRow:
+        """The key after it."""
+        for member in request.members:
+            if member not in COLUMNS:
+                raise invalid(f"{member} of a key cannot be changed.", member)
+        check(request.key, "", request.duration_seconds)
+        found = (await self._find(request.name)).key
+        token, key_name, columns = found.token, found.key_name, {COLUMNS[member] for member in request.members}
+        if secret is not None:
+            token, key_name = self._tokens.token_of(secrets.digest_of(secret)), secrets.key_name(secret)
+            columns |= {"token", "key_name"}
+            if token == found.token:
+                raise secret_taken()
+        changed = row_of(
+            request.key,
+            key_id=found.key_id,
+            token=token,
+            key_name=key_name,
+            duration_seconds=request.duration_seconds,
+            now_ms=self._now_ms(),
+        )
+        if "max_budget_nano_usd" in columns and changed.key.max_budget_nano_usd is not None:
+            await self._begin_budget(found)
+        row = await self._store.update(changed, columns)
+        if row is None:
+            raise _not_found()
+        return row
+
+    async def _begin_budget(self, key: Key) -> None:
+        """A counter that an earlier budget of the key has left stood still: tell it what the ledger knows."""
+        if key.max_budget_nano_usd is None:
+            scope = key_scope(key.key_id)
+            await self._counters.decide([Raise(scope, await self._spending.sum(scope))])
+
+    async def _holder(self, digest: bytes) -> KeyRow:
+        """The key that has the secret with this digest now."""
+        token = self._tokens.token_of(digest)
+        for row in await self._store.find([token]):
+            if row.key.token == token:
+                return row
+        raise _not_found()
+
     async def _find(self, name: str) -> KeyRow:
         names = self._tokens.named(name)
         rows = await self._store.find(names) if names else []
@@ -133,88 +231,16 @@ class KeysService:
             raise _not_found()
         return rows[0]
 
+    async def _balance_if_known(self, key: Key) -> Balance | None:
+        """What is done must not be told as failed because the ledger is away."""
+        try:
+            return await self._balance(key)
+        except GatewayError:
+            return None
+
     async def _balance(self, key: Key) -> Balance:
         return await self._spending.balance(key_scope(key.key_id), counted=key.max_budget_nano_usd is not None)
-
-    def _row(self, request: keystore_pb2.CreateKeyRequest, secret: str, now_ms: int) -> KeyRow:
-        asked = request.key
-        token = self._tokens.token_of(secrets.digest_of(secret))
-        return KeyRow(
-            key=Key(
-                key_id=token,
-                token=token,
-                key_name=secrets.key_name(secret),
-                models=frozenset(asked.models),
-                max_budget_nano_usd=asked.max_budget_nano_usd if asked.HasField("max_budget_nano_usd") else None,
-                blocked=asked.blocked,
-                expires_ms=now_ms + request.duration_seconds * 1000 if request.duration_seconds else 0,
-                user_id=asked.user_id,
-                team_id=asked.team_id,
-            ),
-            key_alias=asked.key_alias,
-            created_ms=now_ms,
-            updated_ms=now_ms,
-            metadata_json=asked.metadata_json or "{}",
-        )
-
-
-def _check(request: keystore_pb2.CreateKeyRequest) -> None:
-    """INVALID_REQUEST names the first member that no key can have."""
-    key = request.key
-    texts = {"key_alias": key.key_alias, "user_id": key.user_id, "team_id": key.team_id, "key": request.secret}
-    for param, text in texts.items():
-        if not _is_short(text):
-            raise _invalid(f"{param} is longer than {MAX_TEXT_CHARACTERS} characters, or has a null in it.", param)
-    if request.secret and not (request.secret.startswith(secrets.PREFIX) and len(request.secret) > len(secrets.PREFIX)):
-        raise _invalid("A key of your own must start with 'sk-'.", "key")
-    if len(key.models) > MAX_MODELS or not all(map(_is_short, key.models)):
-        raise _invalid(f"models holds more than {MAX_MODELS} names, or one that is too long.", "models")
-    if not 0 <= key.max_budget_nano_usd <= MAX_BUDGET_NANO_USD:
-        raise _invalid("max_budget must be between 0 and 9000000 US dollars.", "max_budget")
-    if not 0 <= request.duration_seconds <= MAX_DURATION_SECONDS:
-        raise _invalid("duration must be between 0 seconds and 100 years.", "duration")
-    if not _is_object(key.metadata_json or "{}"):
-        raise _invalid(f"metadata must be a JSON object of at most {MAX_METADATA_BYTES} bytes.", "metadata")
-
-
-def _is_short(text: str) -> bool:
-    """Whether it can be kept; PostgreSQL knows no null character."""
-    return len(text) <= MAX_TEXT_CHARACTERS and "\0" not in text
-
-
-def _is_object(text: str) -> bool:
-    if len(text.encode()) > MAX_METADATA_BYTES:
-        return False
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _shown(row: KeyRow, balance: Balance) -> keystore_pb2.Key:
-    key = row.key
-    return keystore_pb2.Key(
-        key_id=key.key_id,
-        token=key.token,
-        key_name=key.key_name,
-        key_alias=row.key_alias,
-        models=sorted(key.models),
-        max_budget_nano_usd=key.max_budget_nano_usd,
-        blocked=key.blocked,
-        expires_ms=key.expires_ms,
-        created_ms=row.created_ms,
-        updated_ms=row.updated_ms,
-        user_id=key.user_id,
-        team_id=key.team_id,
-        metadata_json=row.metadata_json,
-        spent_nano_usd=balance.spent_nano_usd,
-        held_nano_usd=balance.held_nano_usd,
-    )
 
 
 def _not_found() -> GatewayError:
     return GatewayError(Reason.ERROR_REASON_NOT_FOUND, "Key not found in database", param="key")
-
-
-def _invalid(message: str, param: str) -> GatewayError:
-    return GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, message, param=param)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,8 @@ import asyncpg
 
 from keystore import queries
 from keystore.policy.access import Key
+from keystore.policy.limits import limit_of
+from keystore.policy.operations import Limit
 from services.errors import GatewayError, Reason, unavailable
 from services.postgres import connect, mapped
 
@@ -36,6 +39,16 @@ class KeyRow:
     metadata_json: str
     deleted: bool = False
     version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What keys are to be listed; None: whatever it is. names: tokens or key ids."""
+
+    user_id: str | None = None
+    team_id: str | None = None
+    key_alias: str | None = None
+    names: Sequence[str] | None = None
 
 
 class Store:
@@ -73,42 +86,37 @@ class Store:
 
     async def insert(self, row: KeyRow) -> int:
         """Keep a new key; the version of the change. CONFLICT when its secret or its alias is taken."""
-        key = row.key
         pool = await self._pool()
-        try:
-            with mapped():
-                version: int = await pool.fetchval(
-                    queries.INSERT,
-                    key.key_id,
-                    key.token,
-                    key.key_name,
-                    row.key_alias or None,
-                    sorted(key.models),
-                    key.max_budget_nano_usd,
-                    key.blocked,
-                    _time(key.expires_ms) if key.expires_ms else None,
-                    _time(row.created_ms),
-                    key.user_id,
-                    key.team_id,
-                    row.metadata_json,
-                )
-        except asyncpg.UniqueViolationError as error:
-            if error.constraint_name == "keys_alias":
-                raise GatewayError(
-                    Reason.ERROR_REASON_CONFLICT,
-                    f"Key with alias '{row.key_alias}' already exists. "
-                    "Unique key aliases across all keys are required.",
-                    param="key_alias",
-                ) from None
-            raise GatewayError(
-                Reason.ERROR_REASON_CONFLICT, "This key exists already, or did once; choose another.", param="key"
-            ) from None
-        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError):
-            # All else was checked before: JSON with a null character, NaN or a thousand levels.
-            raise GatewayError(
-                Reason.ERROR_REASON_INVALID_REQUEST, "metadata cannot be kept as it is.", param="metadata"
-            ) from None
+        with _conflicts(row), mapped():
+            version: int = await pool.fetchval(queries.INSERT, row.key.key_id, _time(row.created_ms), *_given(row))
         return version
+
+    async def update(self, row: KeyRow, columns: Collection[str]) -> KeyRow | None:
+        """Change these columns of a key, of `queries.GIVEN`; the others of `row` are passed over. The key after it.
+
+        None when it is gone, CONFLICT as for `insert`.
+        """
+        pool = await self._pool()
+        with _conflicts(row), mapped():
+            record = await pool.fetchrow(
+                queries.UPDATE, row.key.key_id, list(columns), _time(row.updated_ms), *_given(row)
+            )
+        return _row(record) if record is not None else None
+
+    async def is_retired(self, token: str) -> bool:
+        """Whether a key has had this token before it was given another."""
+        pool = await self._pool()
+        with mapped():
+            retired: bool = await pool.fetchval(queries.IS_RETIRED, token)
+        return retired
+
+    async def page(self, wanted: Wanted, size: int, offset: int) -> tuple[list[KeyRow], int]:
+        """So many keys of those that are wanted, from there on, the newest first; and how many there are in all."""
+        what = (wanted.user_id, wanted.team_id, wanted.key_alias, wanted.names)
+        pool = await self._pool()
+        with mapped():
+            count: int = await pool.fetchval(queries.COUNT, *what)
+        return await self._rows(queries.LIST, *what, size, offset), count
 
     async def find(self, names: Sequence[str]) -> list[KeyRow]:
         """The keys with one of these tokens or key ids."""
@@ -179,6 +187,54 @@ class Store:
             return [_row(record) for record in await pool.fetch(query, *arguments)]
 
 
+@contextlib.contextmanager
+def _conflicts(row: KeyRow) -> Iterator[None]:
+    """What PostgreSQL says of a key that it cannot keep, as GatewayError."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "keys_alias":
+            raise GatewayError(
+                Reason.ERROR_REASON_CONFLICT,
+                f"Key with alias '{row.key_alias}' already exists. Unique key aliases across all keys are required.",
+                param="key_alias",
+            ) from None
+        raise secret_taken() from None
+    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError):
+        # All else was checked before: JSON with a null character, NaN or a thousand levels.
+        raise GatewayError(
+            Reason.ERROR_REASON_INVALID_REQUEST, "metadata cannot be kept as it is.", param="metadata"
+        ) from None
+
+
+def secret_taken() -> GatewayError:
+    """The secret is a key's, or was one's."""
+    return GatewayError(
+        Reason.ERROR_REASON_CONFLICT, "This key exists already, or did once; choose another.", param="key"
+    )
+
+
+def _given(row: KeyRow) -> list[Any]:
+    """As `queries.GIVEN`."""
+    key = row.key
+    limit = key.limit or Limit("")
+    return [
+        key.token,
+        key.key_name,
+        row.key_alias or None,
+        sorted(key.models),
+        key.max_budget_nano_usd,
+        key.blocked,
+        _time(key.expires_ms) if key.expires_ms else None,
+        key.user_id,
+        key.team_id,
+        row.metadata_json,
+        limit.requests,
+        limit.tokens,
+        limit.parallel,
+    ]
+
+
 def _row(record: asyncpg.Record) -> KeyRow:
     return KeyRow(
         key=Key(
@@ -191,6 +247,7 @@ def _row(record: asyncpg.Record) -> KeyRow:
             expires_ms=_millis(record["expires_at"]) if record["expires_at"] else 0,
             user_id=record["user_id"],
             team_id=record["team_id"],
+            limit=limit_of(record["key_id"], record["rpm_limit"], record["tpm_limit"], record["max_parallel_requests"]),
         ),
         key_alias=record["key_alias"] or "",
         created_ms=_millis(record["created_at"]),

@@ -228,6 +228,8 @@ def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -
     if hold.epoch:
         entry.held_nano_usd = held_nano_usd
         entry.epoch = hold.epoch
+    if hold.limited:
+        entry.limited = True
     for attempt in outcome.attempts:
         entry.attempts.add(
             deployment_id=attempt.deployment.id,

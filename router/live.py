@@ -8,7 +8,7 @@ from gateway.v1 import keystore_pb2, router_pb2
 
 
 class LiveHolds:
-    """Live calls with money held for them, by dispatch id."""
+    """Live calls with money held for them, or under limits, by dispatch id."""
 
     def __init__(self) -> None:
         self._calls: dict[bytes, router_pb2.Open] = {}
@@ -17,7 +17,7 @@ class LiveHolds:
 
     def add(self, request: router_pb2.Open) -> None:
         """A call begins."""
-        if request.hold.epoch:
+        if request.hold.epoch or request.hold.limited:
             self._calls[request.dispatch_id] = request
 
     def remove(self, request: router_pb2.Open) -> None:

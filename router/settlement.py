@@ -130,13 +130,15 @@ class Settlement:
         while True:
             taken = await self._outbox.take(CONSUMER, TAKE_BYTES)
             for sequence, entry in taken:
-                if not entry.epoch:
-                    continue  # nothing was held
+                if not (entry.epoch or entry.limited):
+                    continue  # nothing was held, nothing counts
                 frame = keystore_pb2.AdmissionFrame()
                 settle = frame.settle
                 settle.dispatch_id = entry.dispatch_id
                 settle.cost_nano_usd = entry.cost_nano_usd
                 settle.epoch = entry.epoch
+                if entry.limited:
+                    settle.tokens = entry.usage.input_tokens + entry.usage.output_tokens
                 self._unacknowledged.append((self._send(link, frame), sequence))
             self._taken = taken[-1][0]
             if not self._unacknowledged:

@@ -46,6 +46,9 @@ __all__ = [
 # OpenAI SDKs give up after 600 s, so nobody is there to read a later answer.
 DEFAULT_REQUEST_TIMEOUT_SECONDS = 600.0
 
+# No installation has so many of anything.
+MAX_COUNT = 1_000_000_000
+
 # What every system takes as the name of a variable.
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -63,10 +66,12 @@ class LitellmSettings:
 
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
-    """Secrets of the installation; the environment's are in `settings.py`."""
+    """Secrets of the installation; the environment's are in `settings.py`. And how many calls may go on at once, of all
+    keys together; None: any number."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
+    global_max_parallel_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,11 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
     return Config(
         model_list=model_list,
         litellm_settings=_litellm_settings(litellm),
-        general_settings=GeneralSettings(general.secret("master_key"), general.secret("database_url")),
+        general_settings=GeneralSettings(
+            general.secret("master_key"),
+            general.secret("database_url"),
+            general.integer("global_max_parallel_requests", lowest=0, highest=MAX_COUNT),
+        ),
         router_settings=read_router_settings(router, litellm),
         environment_variables=exported,
         ignored=ignored_keys(

@@ -123,6 +123,7 @@ READ: Mapping[str, Mapping[str, Key]] = {
     GENERAL: {
         "master_key": Key("text", "The admin's key. Default: `LITELLM_MASTER_KEY`."),
         "database_url": Key("URL", "PostgreSQL 15 or newer. Default: `DATABASE_URL`."),
+        "global_max_parallel_requests": Key(_COUNT, "Calls at once, of all keys together. Default: any number."),
     },
     ROUTER: {
         "timeout": Key(_SECONDS, "Of one attempt. Default: `litellm_settings.request_timeout`."),
@@ -193,7 +194,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             disable_spend_logs disable_spend_updates embedding_model enable_health_check_routing enable_jwt_auth
             enable_oauth2_auth enable_oauth2_proxy_auth enforce_user_param enforced_params
             fail_closed_rate_limit_enforcement forward_client_headers_to_llm_api forward_llm_provider_auth_headers
-            forward_openai_org_id global_max_parallel_requests health_check_concurrency health_check_details
+            forward_openai_org_id health_check_concurrency health_check_details
             health_check_interval health_check_staleness_threshold image_generation_model infer_model_from_keys
             key_management_settings key_management_system litellm_jwtauth litellm_key_header_name litellm_license
             max_in_flight_requests_per_worker max_parallel_requests max_queued_requests_per_worker

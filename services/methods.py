@@ -54,6 +54,9 @@ ADMISSION = Exchange(
 )
 CREATE_KEY = Unary("/gateway.v1.Keys/CreateKey", k.CreateKeyRequest, k.CreateKeyResponse)
 GET_KEY = Unary("/gateway.v1.Keys/GetKey", k.GetKeyRequest, k.GetKeyResponse, reads=True)
+LIST_KEYS = Unary("/gateway.v1.Keys/ListKeys", k.ListKeysRequest, k.ListKeysResponse, reads=True)
+UPDATE_KEY = Unary("/gateway.v1.Keys/UpdateKey", k.UpdateKeyRequest, k.UpdateKeyResponse)
+REGENERATE_KEY = Unary("/gateway.v1.Keys/RegenerateKey", k.RegenerateKeyRequest, k.RegenerateKeyResponse)
 SET_KEY_BLOCKED = Unary("/gateway.v1.Keys/SetKeyBlocked", k.SetKeyBlockedRequest, k.SetKeyBlockedResponse)
 DELETE_KEYS = Unary("/gateway.v1.Keys/DeleteKeys", k.DeleteKeysRequest, k.DeleteKeysResponse)
 GET_GATEWAY_BUDGET = Unary(
@@ -71,6 +74,9 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     ADMISSION,
     CREATE_KEY,
     GET_KEY,
+    LIST_KEYS,
+    UPDATE_KEY,
+    REGENERATE_KEY,
     SET_KEY_BLOCKED,
     DELETE_KEYS,
     GET_GATEWAY_BUDGET,

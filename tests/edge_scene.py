@@ -34,8 +34,11 @@ from services.methods import (
     GET_KEY,
     INFERENCE,
     LIST_ENTRIES,
+    LIST_KEYS,
     QUERY_SPEND,
+    REGENERATE_KEY,
     SET_KEY_BLOCKED,
+    UPDATE_KEY,
 )
 from services.resolve import fixed
 from services.settings import Settings
@@ -79,10 +82,21 @@ class Scene:
 
     def keystore(self) -> Handlers:
         async def get_key(request: keystore_pb2.GetKeyRequest) -> keystore_pb2.GetKeyResponse:
-            return keystore_pb2.GetKeyResponse(key=self._key(request.name))
+            return keystore_pb2.GetKeyResponse(key=self._key(request.name or request.digest.hex()))
 
         async def create(request: keystore_pb2.CreateKeyRequest) -> keystore_pb2.CreateKeyResponse:
             return keystore_pb2.CreateKeyResponse(key=request.key, secret=request.secret or "sk-made")
+
+        async def list_keys(request: keystore_pb2.ListKeysRequest) -> keystore_pb2.ListKeysResponse:
+            keys = {key.key_id: key for key in self.keys.values()}
+            return keystore_pb2.ListKeysResponse(keys=list(keys.values())[: request.size], total_count=len(keys))
+
+        async def update(request: keystore_pb2.UpdateKeyRequest) -> keystore_pb2.UpdateKeyResponse:
+            return keystore_pb2.UpdateKeyResponse(key=self._key(request.name))
+
+        async def regenerate(request: keystore_pb2.RegenerateKeyRequest) -> keystore_pb2.RegenerateKeyResponse:
+            key = self._key(request.change.name)
+            return keystore_pb2.RegenerateKeyResponse(key=key, secret=request.secret or "sk-made")
 
         async def block(request: keystore_pb2.SetKeyBlockedRequest) -> keystore_pb2.SetKeyBlockedResponse:
             return keystore_pb2.SetKeyBlockedResponse(key=self._key(request.name))
@@ -96,6 +110,9 @@ class Scene:
         return {
             ADMISSION: self._admission,
             GET_KEY: get_key,
+            LIST_KEYS: list_keys,
+            UPDATE_KEY: update,
+            REGENERATE_KEY: regenerate,
             CREATE_KEY: create,
             SET_KEY_BLOCKED: block,
             DELETE_KEYS: delete,

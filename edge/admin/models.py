@@ -52,7 +52,7 @@ class ModelAdmin:
         return _allowed(models, await self._key(request.credential.digest))
 
     async def _key(self, digest: bytes) -> keystore_pb2.Key:
-        named = keystore_pb2.GetKeyRequest(name=digest.hex())
+        named = keystore_pb2.GetKeyRequest(digest=digest)
         try:
             key = (await self._keystore.call(GET_KEY, named, timeout_seconds=TIMEOUT_SECONDS)).key
         except GatewayError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway.v1 import keystore_pb2, ledger_pb2
 
 from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of
-from edge.admin.keys import key_row
+from edge.admin.key_members import key_row
 from edge.admin.times import date_range_ms
 from services.errors import GatewayError, Reason
 from services.methods import GET_KEY, QUERY_SPEND

@@ -1,6 +1,7 @@
 -- Every decision about money: holds, settlements, renewals, many in one call, each whole or not at all.
 --
--- KEYS: state, spent, held, amounts, scopes, leases, tombs (counters.py says what is in them).
+-- KEYS: state, spent, held, amounts, scopes, leases, tombs, reported, requests, tokens, slots, limited (counters.py says
+-- what is in them).
 -- ARGV: the epoch that the caller knows, the lease in ms, the number of operations, then the operations one after the
 -- other, each a word and its arguments. Answers {epoch, phase, version, results...}; without results, and having done
 -- nothing, when the counters are of another epoch or not ready.
@@ -10,14 +11,16 @@
 -- policy/oracle.py says the same in Python; a property test holds the two to each other.
 local state, spent, held, amounts, scopes, leases, tombs =
     KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local requests, tokens, slots, limited = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 
 -- Ended leases and tombstones are removed so many a call: as many as can begin in one (counters.py: MAX_OPERATIONS), and
 -- few enough that no call takes long.
 local SWEEP = 128
 -- How long a settlement may come after its hold has expired: as long as an outbox may wait to be adopted.
 local TOMBSTONE_MS = 7 * 24 * 3600 * 1000
+local MINUTE_MS = 60 * 1000
 
-local known = redis.call('HMGET', state, 'epoch', 'phase', 'version', 'seen', 'paused')
+local known = redis.call('HMGET', state, 'epoch', 'phase', 'version', 'seen', 'paused', 'minute')
 local answer = { known[1] or '', known[2] or '', known[3] or '0' }
 if known[1] ~= ARGV[1] or known[2] ~= 'ready' then
     return answer
@@ -27,8 +30,48 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local lease = tonumber(ARGV[2])
 
+-- The scopes of a dispatch that counts under limits begin with an empty line: all others need not be looked up there.
+local LIMITED = '\n'
+
 local function each_scope(names)
     return string.gmatch(names, '[^\n]+')
+end
+
+-- All limits have the same window, a minute of the server's clock: what was counted in another one is dropped whole.
+local function open_window()
+    local minute = math.floor(now / MINUTE_MS)
+    if tonumber(known[6] or -1) ~= minute then
+        redis.call('UNLINK', requests, tokens)
+        redis.call('HSET', state, 'minute', minute)
+        known[6] = redis.call('HGET', state, 'minute')
+    end
+end
+
+-- End a dispatch with these scopes under its limits, if it has any. used: the tokens it came to; nil when nobody knows,
+-- and the estimate stays.
+local function release(id, names, used)
+    local record = string.sub(names, 1, 1) == LIMITED and redis.call('HGET', limited, id)
+    if not record then
+        return
+    end
+    redis.call('HDEL', limited, id)
+    local lines = string.gmatch(record, '[^\n]+')
+    local minute, estimate, more = lines(), lines(), 0
+    if used then
+        open_window()
+        more = used - estimate
+        if minute ~= known[6] then
+            more = math.max(0, more)
+        end
+    end
+    for scope in lines do
+        if redis.call('HINCRBY', slots, scope, -1) == 0 then
+            redis.call('HDEL', slots, scope)
+        end
+        if more ~= 0 then
+            redis.call('HINCRBY', tokens, scope, more)
+        end
+    end
 end
 
 -- Bookkeeping is for the first call after a tenth of a second; as a part of every call it would cost a third of it.
@@ -46,13 +89,18 @@ if not seen or now < seen or now - seen >= interval then
     if now >= paused then
         local ended = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, SWEEP)
         for _, id in ipairs(ended) do
-            local amount = redis.call('HGET', amounts, id)
-            for scope in each_scope(redis.call('HGET', scopes, id)) do
+            local amount, names = redis.call('HGET', amounts, id), redis.call('HGET', scopes, id)
+            for scope in each_scope(names) do
                 redis.call('HINCRBY', held, scope, 0 - amount)
             end
+            release(id, names, nil)
             redis.call('HDEL', amounts, id)
             redis.call('ZREM', leases, id)
-            redis.call('ZADD', tombs, now + TOMBSTONE_MS, id)
+            if names == LIMITED then
+                redis.call('HDEL', scopes, id)
+            else
+                redis.call('ZADD', tombs, now + TOMBSTONE_MS, id)
+            end
         end
         left = #ended == SWEEP
     end
@@ -73,20 +121,67 @@ end
 
 local operations = {}
 
--- id, full, smallest, number of budgets, then scope and cap of each.
-function operations.admit()
-    local id, granted, smallest, count = take(), tonumber(take()), tonumber(take()), tonumber(take())
+-- What goes on under a limit.
+local function use_of(limit)
+    local use = {}
+    for rate, counted in ipairs({ requests, tokens, slots }) do
+        use[rate] = tonumber(redis.call('HGET', counted, limit.scope) or 0)
+    end
+    return use
+end
+
+-- The rest of an answer: for how long the minute lasts, and what goes on under a limit.
+local function told(words, use)
+    words[#words + 1] = MINUTE_MS - now % MINUTE_MS
+    for rate = 1, 3 do
+        words[#words + 1] = use[rate]
+    end
+    return words
+end
+
+-- The answer to a dispatch that one of the limits refuses; else what goes on under the first.
+local function check(limits, estimate)
+    local first
+    for row, limit in ipairs(limits) do
+        local use, wanted = use_of(limit), { 1, tonumber(estimate), 1 }
+        first = first or use
+        for rate = 1, 3 do
+            local most = limit[rate]
+            if most >= 0 and use[rate] + math.max(1, math.min(wanted[rate], most)) > most then
+                return told({ 'limited', row, rate }, use)
+            end
+        end
+    end
+    return nil, first
+end
+
+local function enter(limits, estimate, id)
+    local names = {}
+    for row, limit in ipairs(limits) do
+        names[row] = limit.scope
+        redis.call('HINCRBY', requests, limit.scope, 1)
+        redis.call('HINCRBY', tokens, limit.scope, estimate)
+        redis.call('HINCRBY', slots, limit.scope, 1)
+    end
+    redis.call('HSET', limited, id, known[6] .. '\n' .. estimate .. '\n' .. table.concat(names, '\n'))
+end
+
+-- The arguments of `admit`, under these limits if there are any. estimate: of tokens, as it came, for it becomes text.
+local function admit(limits, estimate)
+    local id, granted, smallest, budgets = take(), tonumber(take()), tonumber(take()), tonumber(take())
     local placed = redis.call('HGET', amounts, id)
     local names, caps = {}, {}
-    for row = 1, count do
+    for row = 1, budgets do
         names[row], caps[row] = take(), tonumber(take())
     end
     if placed then
-        return { 'held', placed }
+        return limits and told({ 'held', placed }, use_of(limits[1])) or { 'held', placed }
     end
-    local gone = redis.call('HMGET', spent, unpack(names))
-    local kept = redis.call('HMGET', held, unpack(names))
-    for row = 1, count do
+    local gone, kept = {}, {}
+    if budgets > 0 then
+        gone, kept = redis.call('HMGET', spent, unpack(names)), redis.call('HMGET', held, unpack(names))
+    end
+    for row = 1, budgets do
         if not gone[row] then
             return { 'unknown', row }
         end
@@ -96,15 +191,41 @@ function operations.admit()
         end
         granted = math.min(granted, left)
     end
+    local refused, use
+    if limits then
+        refused, use = check(limits, estimate)
+        if refused then
+            return refused
+        end
+        enter(limits, estimate, id)
+    end
     redis.call('HSET', amounts, id, granted)
-    if redis.call('HSET', scopes, id, table.concat(names, '\n')) == 0 then
+    if redis.call('HSET', scopes, id, (limits and LIMITED or '') .. table.concat(names, '\n')) == 0 then
         redis.call('ZREM', tombs, id)
     end
     redis.call('ZADD', leases, now + lease, id)
     for _, scope in ipairs(names) do
         redis.call('HINCRBY', held, scope, granted)
     end
+    if limits then
+        return told({ 'held', granted }, { use[1] + 1, use[2] + estimate, use[3] + 1 })
+    end
     return { 'held', granted }
+end
+
+-- id, full, smallest, number of budgets, then scope and cap of each.
+function operations.admit()
+    return admit()
+end
+
+-- Estimate of tokens, number of limits (at least 1), scope and the three limits of each (-1: none), then as `admit`.
+function operations.limited()
+    local estimate, limits = take(), {}
+    for row = 1, tonumber(take()) do
+        limits[row] = { scope = take(), tonumber(take()), tonumber(take()), tonumber(take()) }
+    end
+    open_window()
+    return admit(limits, estimate)
 end
 
 -- id, wanted, smallest, number of budgets, then scope and cap of each.
@@ -140,9 +261,9 @@ function operations.extend()
     return { 'held', amount + more }
 end
 
--- id, cost.
+-- id, cost, tokens.
 function operations.settle()
-    local id, cost = take(), take()
+    local id, cost, used = take(), take(), take()
     local names, amount = redis.call('HGET', scopes, id), redis.call('HGET', amounts, id)
     if not names then
         return { 'duplicate' }
@@ -153,6 +274,7 @@ function operations.settle()
             redis.call('HINCRBY', held, scope, 0 - amount)
         end
     end
+    release(id, names, tonumber(used))
     redis.call('HDEL', scopes, id)
     if not amount then
         redis.call('ZREM', tombs, id)
@@ -180,6 +302,17 @@ function operations.seed()
         return { 'unchanged' }
     end
     redis.call('HSET', held, scope, 0)
+    return { 'changed' }
+end
+
+-- scope, the least that was spent.
+operations['raise'] = function()
+    local scope, amount = take(), take()
+    local gone = redis.call('HGET', spent, scope)
+    if not gone or tonumber(gone) >= tonumber(amount) then
+        return { 'unchanged' }
+    end
+    redis.call('HSET', spent, scope, amount)
     return { 'changed' }
 end
 

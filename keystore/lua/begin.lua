@@ -1,5 +1,5 @@
 -- Begins an epoch with empty counters, unless there is one.
--- KEYS: state, spent, held, amounts, scopes, leases, tombs, reported. ARGV: epoch, version of the keys.
+-- KEYS: state, spent, held, amounts, scopes, leases, tombs, reported, requests, tokens, slots, limited. ARGV: epoch, version of the keys.
 -- Answers {epoch, phase, version}, as they are then.
 local state = KEYS[1]
 if redis.call('HEXISTS', state, 'epoch') == 0 then

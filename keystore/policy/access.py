@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from keystore.policy.operations import Exceeded
+from keystore.policy.operations import Exceeded, Limit
 from services.errors import GatewayError, Reason
 from services.money import usd_text
 
@@ -20,7 +20,7 @@ class Key:
     """A virtual key, as far as admission needs it.
 
     models: model groups that it may call; empty: all. max_budget_nano_usd: None: no budget. expires_ms: milliseconds
-    since the epoch; 0: never.
+    since the epoch; 0: never. limit: of its own scope; None: it has none.
     """
 
     key_id: str
@@ -32,6 +32,7 @@ class Key:
     expires_ms: int = 0
     user_id: str = ""
     team_id: str = ""
+    limit: Limit | None = None
 
 
 def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
@@ -63,6 +64,13 @@ def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
             param="model",
         )
     return None
+
+
+def allows_the_same(key: Key | None, other: Key | None) -> bool:
+    """Whether the same budget and the same limits apply to calls with either."""
+    if key is None or other is None:
+        return key is other
+    return key.max_budget_nano_usd == other.max_budget_nano_usd and key.limit == other.limit
 
 
 def budget_refusal(exceeded: Exceeded, key: Key | None) -> GatewayError:

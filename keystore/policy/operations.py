@@ -18,17 +18,37 @@ class Budget(msgspec.Struct, frozen=True, gc=False):
     cap_nano_usd: int
 
 
+class Limit(msgspec.Struct, frozen=True, gc=False):
+    """How much may go on in one scope: requests and tokens in a minute of the clock, calls at once. None: no limit."""
+
+    scope: str
+    requests: int | None = None
+    tokens: int | None = None
+    parallel: int | None = None
+
+
+class Rate(enum.Enum):
+    """What a limit is about. The values are its place in the script's answers."""
+
+    REQUESTS = 1
+    TOKENS = 2
+    PARALLEL = 3
+
+
 class Admit(msgspec.Struct, frozen=True, gc=False):
-    """Hold money for a dispatch on every one of the budgets, or on none.
+    """Hold money for a dispatch on every one of the budgets and count it under every one of the limits, or none at all.
 
     What is held is `full`, or what all budgets have left if that is less, but never less than `smallest`. A dispatch
-    that has a hold keeps it as it is. A dispatch that costs nothing (`full` 0) is never refused.
+    that has a hold keeps it as it is, and is counted once. A dispatch that costs nothing (`full` 0) is never refused by
+    a budget. tokens: an estimate; what is larger than a limit needs a minute in which nothing else has come.
     """
 
     dispatch_id: bytes
     full_nano_usd: int
     smallest_nano_usd: int
     budgets: tuple[Budget, ...]
+    limits: tuple[Limit, ...] = ()
+    tokens: int = 0
 
 
 class Extend(msgspec.Struct, frozen=True, gc=False):
@@ -45,10 +65,15 @@ class Extend(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):
-    """Remove the dispatch's hold and add its cost to what was spent, wherever it was held."""
+    """Remove the dispatch's hold and add its cost to what was spent, wherever it was held; end it under its limits.
+
+    tokens: what it came to. They take the place of the estimate while its minute lasts; later, what they are more than
+    the estimate counts in the minute that is now.
+    """
 
     dispatch_id: bytes
     cost_nano_usd: int
+    tokens: int = 0
 
 
 class Renew(msgspec.Struct, frozen=True, gc=False):
@@ -64,19 +89,36 @@ class Seed(msgspec.Struct, frozen=True, gc=False):
     spent_nano_usd: int
 
 
+class Raise(msgspec.Struct, frozen=True, gc=False):
+    """Say that at least so much was spent in a scope; of one of which nothing is known, nothing is known after it."""
+
+    scope: str
+    spent_nano_usd: int
+
+
 class Read(msgspec.Struct, frozen=True, gc=False):
     """What is spent and held in a scope."""
 
     scope: str
 
 
-Operation = Admit | Extend | Settle | Renew | Seed | Read
+Operation = Admit | Extend | Settle | Renew | Seed | Raise | Read
+
+
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """What goes on in the scope of a limit, and for how long its minute still lasts."""
+
+    requests: int
+    tokens: int
+    parallel: int
+    left_ms: int
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
-    """The money is held."""
+    """The money is held. use: under the first limit, this dispatch included; None: there is no limit."""
 
     nano_usd: int
+    use: Use | None = None
 
 
 class Exceeded(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +127,14 @@ class Exceeded(msgspec.Struct, frozen=True, gc=False):
     budget: Budget
     spent_nano_usd: int
     held_nano_usd: int
+
+
+class Limited(msgspec.Struct, frozen=True, gc=False):
+    """The first limit that is reached, and what is used under it."""
+
+    limit: Limit
+    rate: Rate
+    use: Use
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):
@@ -108,6 +158,6 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
     held_nano_usd: int
 
 
-# Of Admit, and of Extend (False: there is no such hold under these budgets); of Settle; of Renew and Seed, whether they
-# changed anything; of Read.
-Result = Held | Exceeded | Unknown | Settled | bool | Balance
+# Of Admit, and of Extend (False: there is no such hold under these budgets); of Settle; of Renew, Seed and Raise,
+# whether they changed anything; of Read.
+Result = Held | Exceeded | Limited | Unknown | Settled | bool | Balance

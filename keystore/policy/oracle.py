@@ -17,6 +17,7 @@ from keystore.policy.operations import (
     Extend,
     Held,
     Operation,
+    Raise,
     Read,
     Renew,
     Result,
@@ -25,6 +26,7 @@ from keystore.policy.operations import (
     Settled,
     Unknown,
 )
+from keystore.policy.rates import Rates
 
 # As in the script.
 SWEEP = 128
@@ -46,6 +48,7 @@ class Oracle:
         # When the hold, or the tombstone, ends.
         self._leases: dict[bytes, int] = {}
         self._tombs: dict[bytes, int] = {}
+        self._rates = Rates()
 
     def decide(self, operations: Sequence[Operation], now_ms: int) -> list[Result]:
         """Carry them out in order, all at one moment."""
@@ -76,7 +79,7 @@ class Oracle:
             case Extend():
                 return self._extend(operation)
             case Settle():
-                return self._settle(operation)
+                return self._settle(operation, now_ms)
             case Renew(dispatch_id):
                 if dispatch_id not in self._amounts:
                     return False
@@ -87,12 +90,17 @@ class Oracle:
                     return False
                 self._spent[scope], self._held[scope] = spent, 0
                 return True
+            case Raise(scope, spent):
+                if scope not in self._spent or self._spent[scope] >= spent:
+                    return False
+                self._spent[scope] = spent
+                return True
             case Read(scope):
                 return Balance(self._spent[scope], self._held[scope]) if scope in self._spent else Unknown(scope)
 
     def _admit(self, asked: Admit, now_ms: int) -> Result:
         if asked.dispatch_id in self._amounts:
-            return Held(self._amounts[asked.dispatch_id])
+            return self._held_for(asked, self._amounts[asked.dispatch_id], now_ms)
         granted = asked.full_nano_usd
         for budget in asked.budgets:
             if budget.scope not in self._spent:
@@ -101,13 +109,21 @@ class Oracle:
             if left < asked.smallest_nano_usd:
                 return Exceeded(budget, self._spent[budget.scope], self._held[budget.scope])
             granted = min(granted, left)
+        if asked.limits:
+            limited = self._rates.check(asked.limits, asked.tokens, now_ms)
+            if limited is not None:
+                return limited
+            self._rates.enter(asked.dispatch_id, asked.limits, asked.tokens, now_ms)
         self._amounts[asked.dispatch_id] = granted
         self._scopes[asked.dispatch_id] = tuple(budget.scope for budget in asked.budgets)
         self._leases[asked.dispatch_id] = now_ms + self._lease_ms
         self._tombs.pop(asked.dispatch_id, None)
         for budget in asked.budgets:
             self._held[budget.scope] += granted
-        return Held(granted)
+        return self._held_for(asked, granted, now_ms)
+
+    def _held_for(self, asked: Admit, amount: int, now_ms: int) -> Held:
+        return Held(amount, self._rates.use(asked.limits[0], now_ms) if asked.limits else None)
 
     def _extend(self, asked: Extend) -> Result:
         amount = self._amounts.get(asked.dispatch_id)
@@ -129,9 +145,10 @@ class Oracle:
             self._held[scope] += more
         return Held(amount + more)
 
-    def _settle(self, asked: Settle) -> Settled:
+    def _settle(self, asked: Settle, now_ms: int) -> Settled:
         if asked.dispatch_id not in self._scopes:
             return Settled.DUPLICATE
+        self._rates.release(asked.dispatch_id, asked.tokens, now_ms)
         amount = self._amounts.pop(asked.dispatch_id, None)
         for scope in self._scopes.pop(asked.dispatch_id):
             self._spent[scope] += asked.cost_nano_usd
@@ -158,7 +175,11 @@ class Oracle:
                 for scope in self._scopes[dispatch_id]:
                     self._held[scope] -= amount
                 del self._leases[dispatch_id]
-                self._tombs[dispatch_id] = now_ms + TOMBSTONE_MS
+                self._rates.release(dispatch_id, None, now_ms)
+                if self._scopes[dispatch_id]:
+                    self._tombs[dispatch_id] = now_ms + TOMBSTONE_MS
+                else:
+                    del self._scopes[dispatch_id]
         gone = _ended(self._tombs, now_ms)
         for dispatch_id in gone:
             del self._scopes[dispatch_id]

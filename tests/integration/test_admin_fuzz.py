@@ -9,12 +9,31 @@ from gateway.v1 import keystore_pb2, ledger_pb2, router_pb2
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge.admin.keys import GenerateKey, NameKey, NameKeys
+from edge.admin.key_members import GenerateKey, RegenerateKey
+from edge.admin.keys import LISTED_BY, NameKey, NameKeys
 from services.errors import GatewayError, Reason
 from tests.edge_scene import Scene
 
-PARAMETERS = ("limit", "start_date", "end_date", "user_id", "api_key", "request_id", "key", "model", "model_id")
-MEMBERS = sorted({*GenerateKey.__struct_fields__, *NameKey.__struct_fields__, *NameKeys.__struct_fields__})
+PARAMETERS = (
+    "limit",
+    "start_date",
+    "end_date",
+    "user_id",
+    "api_key",
+    "request_id",
+    "key",
+    "model",
+    "model_id",
+    *sorted(LISTED_BY),
+)
+MEMBERS = sorted(
+    {
+        *GenerateKey.__struct_fields__,
+        *NameKey.__struct_fields__,
+        *NameKeys.__struct_fields__,
+        *RegenerateKey.__struct_fields__,
+    }
+)
 
 # What has undone other servers, beside what hypothesis thinks of.
 NASTY = (
@@ -68,6 +87,6 @@ async def test_no_input_is_answered_by_a_500(scene: Scene, query: str, body: byt
     assert scene.edge is not None
     async with scene.client() as client:
         for route in scene.edge.admin_routes:
-            path = route.path.replace("{model:path}", quote(name))
+            path = route.path.replace("{model:path}", quote(name)).replace("{key}", quote(name, safe=""))
             answer = await client.request(route.method, f"{path}?{query}", content=body)
             assert answer.status_code != 500, (route.method, path, query, body, answer.text)

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import structlog
 from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from prometheus_client import CollectorRegistry
 
 from keystore.main import build
-from services.config import Config, LitellmSettings
+from services.config import Config, GeneralSettings, LitellmSettings
 from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
+from services.embedded.valkey import EmbeddedValkey
 from services.errors import GatewayError, unavailable
 from services.ids import IdMint
 from services.inprocess import InProcessChannel
@@ -91,6 +93,13 @@ class Peer:
 
     async def admit(self, secret: str, **members: Any) -> keystore_pb2.Admitted:
         """Ask for leave; an empty secret is the master's. GatewayError: the refusal."""
+        reply = await self.ask(secret, **members)
+        if reply.HasField("refused"):
+            raise GatewayError.from_proto(reply.refused)
+        return reply.admitted
+
+    async def ask(self, secret: str, **members: Any) -> keystore_pb2.AdmissionReplyFrame:
+        """The same, with all that is answered."""
         members.setdefault("dispatch_id", self._mint.new())
         members.setdefault("model", "priced")
         members.setdefault("output_tokens_limit", 1_000)
@@ -99,10 +108,7 @@ class Peer:
         self._answers[self._sequence + 1] = answer
         self.send(admit=keystore_pb2.Admit(key_digest=digest, choices=1, **members))
         async with asyncio.timeout(ANSWER_SECONDS):
-            reply = await answer
-        if reply.HasField("refused"):
-            raise GatewayError.from_proto(reply.refused)
-        return reply.admitted
+            return await answer
 
     async def extend(self, dispatch_id: bytes, key_id: str, wanted_nano_usd: int, smallest_nano_usd: int) -> int:
         """Ask for more of a hold; what is held then. GatewayError: the refusal."""
@@ -126,9 +132,9 @@ class Peer:
         """A dispatch id."""
         return self._mint.new()
 
-    async def settle(self, dispatch_id: bytes, cost_nano_usd: int, epoch: str = "") -> None:
+    async def settle(self, dispatch_id: bytes, cost_nano_usd: int, epoch: str = "", tokens: int = 0) -> None:
         """Settle, and wait for the acknowledgement."""
-        settle = keystore_pb2.Settle(dispatch_id=dispatch_id, cost_nano_usd=cost_nano_usd, epoch=epoch)
+        settle = keystore_pb2.Settle(dispatch_id=dispatch_id, cost_nano_usd=cost_nano_usd, epoch=epoch, tokens=tokens)
         await self.acknowledged(self.send(settle=settle))
 
     async def acknowledged(self, sequence: int) -> None:
@@ -232,10 +238,14 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         redis: str = redis_url,
         database: str = "",
         pepper: str = "pepper",
+        parallel: int | None = None,
     ) -> Keystore:
         registry = CollectorRegistry()
         runtime = Runtime(
-            config=Config(litellm_settings=LitellmSettings(max_budget=Decimal(max_budget) if max_budget else None)),
+            config=Config(
+                litellm_settings=LitellmSettings(max_budget=Decimal(max_budget) if max_budget else None),
+                general_settings=GeneralSettings(global_max_parallel_requests=parallel),
+            ),
             settings=Settings(
                 database_url=database or database_url,
                 redis_url=redis,
@@ -265,6 +275,19 @@ async def postgres(server_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
     await asyncio.to_thread(server.start)
     with importlib.resources.as_file(importlib.resources.files("keystore") / "migrations") as path:
         await migrate(server.database_url, "keystore", path, structlog.get_logger())
+    yield server
+    await asyncio.to_thread(server.stop)
+
+
+@pytest.fixture
+async def own_valkey(tmp_path_factory: pytest.TempPathFactory, server_folder: Path) -> AsyncIterator[EmbeddedValkey]:
+    """A Valkey that the test may stop; what it was told survives."""
+    folder = server_folder / "own-valkey"
+    folder.mkdir(mode=0o711, exist_ok=True)
+    server = EmbeddedValkey(folder, server_account())
+    await asyncio.to_thread(server.start)
+    with redis.from_url(server.redis_url) as client:
+        client.flushall()
     yield server
     await asyncio.to_thread(server.stop)
 

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from gateway.v1.errors_pb2 import ErrorReason as Reason
 from keystore.counters import DEADLINE_SECONDS, Counters, OpenHold
 from keystore.policy.operations import Balance
 from keystore.spending import Spending
-from services.embedded.account import server_account
 from services.embedded.valkey import EmbeddedValkey
 from services.errors import GatewayError
 from services.inprocess import InProcessChannel
@@ -159,19 +157,6 @@ async def test_a_loss_does_not_hide_a_change_of_keys(start_keystore: Any, redis_
     with pytest.raises(GatewayError) as refused:
         await edge.admit(secret)
     assert refused.value.reason == Reason.ERROR_REASON_KEY_BLOCKED
-
-
-@pytest.fixture
-async def own_valkey(tmp_path_factory: pytest.TempPathFactory, server_folder: Path) -> AsyncIterator[EmbeddedValkey]:
-    """A Valkey that the test may stop; what it was told survives."""
-    folder = server_folder / "own-valkey"
-    folder.mkdir(mode=0o711, exist_ok=True)
-    server = EmbeddedValkey(folder, server_account())
-    await asyncio.to_thread(server.start)
-    with redis.from_url(server.redis_url) as client:
-        client.flushall()
-    yield server
-    await asyncio.to_thread(server.stop)
 
 
 async def test_while_redis_is_stopped_budgets_fail_closed_and_settlements_wait(

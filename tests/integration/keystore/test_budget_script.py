@@ -18,7 +18,11 @@ from keystore.policy.operations import (
     Exceeded,
     Extend,
     Held,
+    Limit,
+    Limited,
     Operation,
+    Raise,
+    Rate,
     Read,
     Renew,
     Result,
@@ -26,6 +30,7 @@ from keystore.policy.operations import (
     Settle,
     Settled,
     Unknown,
+    Use,
 )
 from keystore.policy.oracle import TOMBSTONE_MS, Oracle
 from services.embedded.valkey import EmbeddedValkey
@@ -40,15 +45,22 @@ CAPS = (0, 1, 1_000, 50_000, 9_000_000_000_000_000)
 ids = st.sampled_from(IDS)
 amounts = st.one_of(st.just(0), st.integers(1, 3_000), st.integers(8_999_999_999_999_000, 9_000_000_000_000_001))
 costs = st.integers(0, 5_000)
+# Small enough to be reached, with the estimates below; and none.
+most = st.one_of(st.none(), st.integers(0, 3))
+tokens = st.integers(0, 60)
 
 
 @st.composite
 def admissions(draw: st.DrawFn) -> Admit:
     full = draw(amounts)
     smallest = draw(st.integers(min(full, 1), full))
-    scopes = draw(st.lists(st.sampled_from(SCOPES), min_size=1, max_size=3, unique=True))
+    scopes = draw(st.lists(st.sampled_from(SCOPES), max_size=3, unique=True))
     budgets = tuple(Budget(scope, draw(st.sampled_from(CAPS))) for scope in scopes)
-    return Admit(draw(ids), full, smallest, budgets)
+    limited = draw(st.lists(st.sampled_from(SCOPES), max_size=2, unique=True))
+    limits = tuple(
+        Limit(scope, draw(most), draw(st.one_of(st.none(), st.integers(0, 100))), draw(most)) for scope in limited
+    )
+    return Admit(draw(ids), full, smallest, budgets, limits, draw(tokens) if limits else 0)
 
 
 @st.composite
@@ -63,15 +75,16 @@ operations = st.one_of(
     admissions(),
     admissions(),
     extensions(),
-    st.builds(Settle, ids, costs),
+    st.builds(Settle, ids, costs, tokens),
     st.builds(Renew, ids),
     st.builds(Seed, st.sampled_from(SCOPES), costs),
+    st.builds(Raise, st.sampled_from(SCOPES), costs),
     st.builds(Read, st.sampled_from(SCOPES)),
 )
 steps = st.lists(
     st.tuples(
-        # Of a second; nearly half a lease; more (leases pause); a lease; the life of a tombstone.
-        st.sampled_from([0, 1_000, 29_999, 30_001, LEASE_MS, TOMBSTONE_MS]),
+        # Of a second; a third of a minute; nearly half a lease; more (leases pause); a lease; a tombstone's life.
+        st.sampled_from([0, 1_000, 19_000, 29_999, 30_001, LEASE_MS, TOMBSTONE_MS]),
         st.lists(operations, max_size=6),
     ),
     max_size=25,
@@ -110,9 +123,24 @@ class Server:
         scopes = self._client.hgetall(KEYS[4])
         sums = dict.fromkeys(SCOPES, 0)
         for dispatch_id, amount in self._client.hgetall(KEYS[3]).items():
-            for scope in scopes[dispatch_id].decode().split("\n"):
+            for scope in filter(None, scopes[dispatch_id].decode().split("\n")):
                 sums[scope] += int(amount)
         return sums
+
+    def slots(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The calls that go on under limits, by scope: as they are counted, and as they are known one by one."""
+        known = dict.fromkeys(SCOPES, 0)
+        for record in self._client.hgetall(KEYS[11]).values():
+            for scope in record.decode().split("\n")[2:]:
+                known[scope] += 1
+        counted = {scope.decode(): int(each) for scope, each in self._client.hgetall(KEYS[10]).items()}
+        return counted, {scope: each for scope, each in known.items() if each}
+
+    def live_ids(self) -> set[bytes]:
+        return set(self._client.hgetall(KEYS[3]))
+
+    def limited_ids(self) -> set[bytes]:
+        return set(self._client.hgetall(KEYS[11]))
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +173,9 @@ def test_what_is_held_is_the_sum_of_the_live_holds(server: Server, steps: list[t
     live = server.live()
     for scope, balance in server.balances(now_ms).items():
         assert balance.held_nano_usd == live[scope]
+    counted, known = server.slots()
+    assert counted == known
+    assert server.limited_ids() <= server.live_ids()
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -258,3 +289,96 @@ def test_an_expired_hold_is_not_revived_but_may_be_placed_anew(server: Server) -
     assert server.decide([Renew(dispatch_id), again], now_ms) == [False, Held(10)]
     assert server.decide([Settle(dispatch_id, 7)], now_ms) == [Settled.HELD]
     assert server.balances(now_ms) == {"gateway": Balance(7, 0)}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_limit_is_passed_in_any_minute(server: Server, data: st.DataObject) -> None:
+    """Any calls, in any order, over any time: no more begin in a minute and no more go on at once than may, and no more
+    tokens come in a minute than may, but for a call that is alone in it."""
+    server.clear()
+    limit = Limit("key:a", data.draw(st.one_of(st.none(), st.integers(0, 5))), 100, 3)
+    now_ms, going, minutes = START_MS, {}, {}
+    for number, pause_ms in enumerate(data.draw(st.lists(st.sampled_from([0, 10, 7_000, 31_000]), max_size=40))):
+        now_ms += pause_ms
+        server.decide([Renew(each) for each in going], now_ms)
+        begun, counted = minutes.setdefault(now_ms // 60_000, ([], []))
+        if going and data.draw(st.booleans()):
+            dispatch_id = data.draw(st.sampled_from(sorted(going)))
+            # No more than was estimated, so that the limit is hard.
+            estimate, at = going.pop(dispatch_id)
+            came_to = data.draw(st.integers(0, estimate))
+            server.decide([Settle(dispatch_id, 0, came_to)], now_ms)
+            if at == now_ms // 60_000:
+                counted.append(came_to - estimate)
+            continue
+        dispatch_id, estimate = number.to_bytes(16, "big"), data.draw(st.integers(1, 150))
+        (result,) = server.decide([Admit(dispatch_id, 0, 0, (), (limit,), estimate)], now_ms) or [None]
+        if isinstance(result, Held):
+            assert sum(counted) + min(estimate, 100) <= 100
+            going[dispatch_id] = (estimate, now_ms // 60_000)
+            begun.append(dispatch_id)
+            counted.append(estimate)
+            assert result.use == Use(len(begun), sum(counted), len(going), 60_000 - now_ms % 60_000)
+        else:
+            assert isinstance(result, Limited)
+            use = result.use
+            assert (use.requests, use.tokens, use.parallel) == (len(begun), sum(counted), len(going))
+        assert limit.requests is None or len(begun) <= limit.requests
+        assert len(going) <= 3
+
+
+def test_a_call_that_is_larger_than_its_limit_gets_a_minute_of_its_own(server: Server) -> None:
+    server.clear()
+    limit = Limit("key:a", tokens=100)
+    first, second = (Admit(each, 0, 0, (), (limit,), 500) for each in IDS[:2])
+    assert server.decide([first], START_MS) == [Held(0, Use(1, 500, 1, 60_000))]
+    assert server.decide([second], START_MS + 59_000) == [Limited(limit, Rate.TOKENS, Use(1, 500, 1, 1_000))]
+    assert server.decide([second], START_MS + 60_000) == [Held(0, Use(1, 500, 2, 60_000))]
+
+
+def test_what_a_call_comes_to_takes_the_place_of_its_estimate(server: Server) -> None:
+    server.clear()
+    limit = Limit("key:a", tokens=100)
+    asked = [Admit(each, 0, 0, (), (limit,), 90) for each in IDS]
+    server.decide([asked[0], Settle(IDS[0], 0, 10)], START_MS)
+    assert server.decide([asked[1]], START_MS) == [Held(0, Use(2, 100, 1, 60_000))]
+    # In a later minute only what it is more than estimated counts: the estimate counted in its own.
+    ended = [Settle(IDS[1], 0, 140)]
+    assert server.decide([*ended, asked[2]], START_MS + 60_000)[1:] == [
+        Limited(limit, Rate.TOKENS, Use(0, 50, 0, 60_000))
+    ]
+
+
+def test_a_repeated_admission_counts_once(server: Server) -> None:
+    server.clear()
+    asked = Admit(IDS[0], 0, 0, (), (Limit("key:a", 1, None, 1),), 5)
+    held = Held(0, Use(1, 5, 1, 60_000))
+    assert server.decide([asked, asked], START_MS) == [held, held]
+
+
+def test_what_a_limit_refuses_holds_no_money_and_what_a_budget_refuses_counts_under_no_limit(server: Server) -> None:
+    server.clear()
+    budget, limit = Budget("key:a", 100), Limit("key:a", 1)
+    server.decide([Seed("key:a", 0)], START_MS)
+    poor = Admit(IDS[0], 200, 200, (budget,), (limit,), 1)
+    rich = [Admit(each, 10, 1, (budget,), (limit,), 1) for each in IDS[1:3]]
+    assert server.decide([poor, *rich], START_MS) == [
+        Exceeded(budget, 0, 0),
+        Held(10, Use(1, 1, 1, 60_000)),
+        Limited(limit, Rate.REQUESTS, Use(1, 1, 1, 60_000)),
+    ]
+    assert server.balances(START_MS)["key:a"] == Balance(0, 10)
+
+
+def test_a_call_whose_lease_has_ended_gives_its_slot_back_and_leaves_nothing(server: Server) -> None:
+    server.clear()
+    limit = Limit("key:a", parallel=1)
+    first, second = (Admit(each, 0, 0, (), (limit,), 1) for each in IDS[:2])
+    server.decide([first], START_MS)
+    for pause_ms in (25_000, 50_000):
+        (refused,) = server.decide([second], START_MS + pause_ms) or []
+        assert isinstance(refused, Limited)
+    assert server.decide([second], START_MS + 75_000) == [Held(0, Use(1, 1, 1, 45_000))]
+    assert server.decide([Settle(IDS[0], 5, 5)], START_MS + 75_000) == [Settled.DUPLICATE]
+    assert server.live_ids() == {IDS[1]}

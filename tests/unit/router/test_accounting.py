@@ -314,3 +314,13 @@ def test_an_operation_that_only_reads_is_estimated_without_output(operation: com
     for entry in (entry_of(asked, outcome(FAILURE, late)), interrupted_entry(asked, 400, (), deployment())):
         assert entry.usage == common_pb2.TokenUsage(input_tokens=100)
         assert (entry.cost_nano_usd, entry.estimated) == (100 * 2_500, True)
+
+
+def test_an_entry_says_that_the_dispatch_counts_under_limits_also_when_nothing_is_held() -> None:
+    limited = request()
+    limited.hold.limited = True
+    attempt = Attempt(deployment(), latency_ms=25, provider_status=200, usage=REPORTED)
+    entry = entry_of(limited, outcome(SUCCESS, attempt))
+    assert (entry.limited, entry.epoch, entry.cost_nano_usd) == (True, "", REPORTED_COST)
+    assert interrupted_entry(limited, 400, [], deployment()).limited
+    assert not entry_of(request(), outcome(SUCCESS, attempt)).limited
