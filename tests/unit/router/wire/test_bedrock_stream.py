@@ -18,7 +18,7 @@ from router.wire import eventstream
 from router.wire.base import HttpRequest, StreamEnd
 from router.wire.bedrock import ConverseWire
 from router.wire.bedrock import stream as stream_module
-from router.wire.bedrock.stream import ConverseStream
+from router.wire.bedrock.stream import ConverseStream, _joined
 from services.errors import Reason
 from tests.aws_events import event, exception, framed, message
 
@@ -367,3 +367,10 @@ def test_any_bytes_in_any_pieces_give_the_same_chunks_that_the_sdk_reads(data: b
     assert as_values(split_end) == as_values(end)
     for chunk in events_in(out):
         ChatCompletionChunk.model_validate_json(json.dumps(chunk), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"), [(["YQ=="], "YQ=="), (["YQ==", "Yg=="], "YWI="), (["YQ==", "*"], "YQ==*")]
+)
+def test_hidden_thinking_in_pieces_is_one_blob(pieces: list[str], whole: str) -> None:
+    assert _joined(pieces) == whole
