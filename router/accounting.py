@@ -34,6 +34,7 @@ from structlog.typing import FilteringBoundLogger
 
 from router.catalog import Deployment
 from router.metrics import CallMetrics
+from router.operations import READING_PATHS
 from services.errors import GatewayError, Reason
 
 # OpenAI's and Anthropic's rule of thumb for English; other languages have fewer bytes a token, and base64 more.
@@ -42,8 +43,6 @@ BYTES_PER_TOKEN = 4
 UNSEEN_OUTPUT_TOKENS = 256
 
 _INTERRUPTED = ledger_pb2.ENTRY_STATUS_INTERRUPTED
-# They read, and write nothing that is paid for.
-_READING_OPERATIONS = frozenset((common_pb2.OPERATION_EMBEDDINGS, common_pb2.OPERATION_RERANK))
 # Looked up once: an enum's member costs a microsecond.
 _CANCELLED = Reason.ERROR_REASON_CANCELLED
 _UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
@@ -176,7 +175,7 @@ def interrupted_entry(
 
 def unseen_output_tokens(request: router_pb2.Open) -> int:
     """The output of an answer of which nothing has been seen."""
-    if request.operation in _READING_OPERATIONS:
+    if request.operation in READING_PATHS:
         return 0
     return min(request.hold.output_tokens_limit or UNSEEN_OUTPUT_TOKENS, UNSEEN_OUTPUT_TOKENS)
 

@@ -8,7 +8,6 @@ Pure, but for the price table, which is loaded only when some deployment's price
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from gateway.v1 import common_pb2
 
+from router.operations import BY_MODE, CHAT, READING_PATHS, is_offered, offers, operation_of, owner_of
 from router.providers.address import chat_address, operation_address
 from router.providers.output_limits import output_limit
 from router.providers.output_shown import shows_all_output
@@ -33,10 +33,6 @@ from router.providers.quirks import NONE, Quirks
 from services.config import Alias, Config, ConfigError, ModelEntry, Place
 from services.model_list import READING_MEMBERS
 from services.money import Rates
-
-_CHAT = common_pb2.OPERATION_CHAT_COMPLETIONS
-_EMBEDDINGS = common_pb2.OPERATION_EMBEDDINGS
-_RERANK = common_pb2.OPERATION_RERANK
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class Deployment:
     # Both may carry credentials.
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     extra_body: Mapping[str, object] = field(default_factory=dict, repr=False)
-    operation: common_pb2.Operation = common_pb2.OPERATION_CHAT_COMPLETIONS
+    operation: common_pb2.Operation = CHAT
     wire: str = "openai"
     auth: str = "bearer"
     # Credentials among them.
@@ -97,7 +93,7 @@ class Deployment:
 
     def at(self, operation: common_pb2.Operation) -> Deployment | None:
         """The deployment as an operation sees it; None when it does not offer that."""
-        if operation in _PATHS:
+        if operation in READING_PATHS:
             return self.others.get(operation)
         # Edges of old say no operation where they mean chat.
         return self if self.wire or self.mock_response is not None else None
@@ -157,19 +153,9 @@ def _largest_known(limits: Iterable[int]) -> int:
     return max(known) if all(known) else 0
 
 
-# What `model_info.mode` says that a deployment is for, as far as that is served.
-_OPERATION_BY_MODE: Mapping[str, common_pb2.Operation] = {
-    "chat": _CHAT,
-    "completion": _CHAT,
-    "responses": _CHAT,
-    "embedding": _EMBEDDINGS,
-    "rerank": _RERANK,
-}
-# What a model's name says, where there is no mode.
-_OPERATION_BY_NAME = ((re.compile("rerank", re.IGNORECASE), _RERANK), (re.compile("embed", re.IGNORECASE), _EMBEDDINGS))
+# Members that a deployment may set for callers of operations that only read.
 _READING_DEFAULTS = frozenset((*READING_MEMBERS, "user"))
-# What ends the address of an operation.
-_PATHS: Mapping[common_pb2.Operation, str] = {_EMBEDDINGS: "/embeddings", _RERANK: "/rerank"}
+
 
 # The row of a model that has an address and nobody's name.
 _BY_ADDRESS_ALONE = "openai_like"
@@ -202,7 +188,7 @@ def build(config: Config, environ: Mapping[str, str], prices: Callable[[], Price
 
 def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:
     """Whose model an entry means; or, as a text, why it cannot be served."""
-    if entry.info.mode is not None and entry.info.mode not in _OPERATION_BY_MODE:
+    if entry.info.mode is not None and entry.info.mode not in BY_MODE:
         return f"the mode {entry.info.mode} is not served yet"
     if "*" in entry.model_name or "*" in entry.params.model:
         return "wildcards are not served yet"
@@ -223,9 +209,13 @@ def _target(entry: ModelEntry, prices: Callable[[], Prices]) -> _Target | str:
 
 def _offering(entry: ModelEntry, target: _Target) -> _Target | str:
     """The same, if its provider offers what the mode says."""
-    provider, operation = target.provider, _operation_of(entry, target)
-    offered = operation in _offers(provider) or (operation == _CHAT and provider.wire)
-    return target if offered else f"the provider {provider.name} is not asked for {entry.info.mode}"
+    if is_offered(_operation_of(entry, target), target.provider):
+        return target
+    return f"the provider {target.provider.name} is not asked for {entry.info.mode}"
+
+
+def _operation_of(entry: ModelEntry, target: _Target) -> common_pb2.Operation:
+    return operation_of(entry.info.mode, entry.info.base_model or target.model, target.provider)
 
 
 def _owner_of(entry: ModelEntry, model: str, prices: Callable[[], Prices]) -> _Target | str:
@@ -235,7 +225,7 @@ def _owner_of(entry: ModelEntry, model: str, prices: Callable[[], Prices]) -> _T
         for provider in PROVIDERS.values():
             if provider.api_base and urlsplit(provider.api_base).hostname == host:
                 return _Target(provider, model)
-    owner = prices().provider_of(model)
+    owner = owner_of(model) or prices().provider_of(model)
     for provider in PROVIDERS.values():
         if owner and provider.priced_as == owner:
             return _Target(provider, model)
@@ -265,8 +255,8 @@ def _deployment(
         chat_url, auth = "", provider.auth
     try:
         operation = _operation_of(entry, target)
-        listed = None if states_price(entry.costs, generates=operation == _CHAT) else _listed(entry, target, prices)
-        price = price_from(entry.costs, listed, generates=operation == _CHAT)
+        listed = None if states_price(entry.costs, generates=operation == CHAT) else _listed(entry, target, prices)
+        price = price_from(entry.costs, listed, generates=operation == CHAT)
     except ValueError as error:
         raise ConfigError(entry.place, str(error)) from error
     timeout_seconds = params.timeout or config.router_settings.timeout or config.litellm_settings.request_timeout
@@ -305,25 +295,9 @@ def _deployment(
         tpm=params.tpm,
     )
     others = {
-        operation: _other(deployment, operation, offer, target, entry) for operation, offer in _offers(provider).items()
+        operation: _other(deployment, operation, offer, target, entry) for operation, offer in offers(provider).items()
     }
     return replace(deployment, others=others)
-
-
-def _offers(provider: Provider) -> dict[common_pb2.Operation, Offer]:
-    """What a provider offers beside chat."""
-    offers = ((_EMBEDDINGS, provider.embeddings), (_RERANK, provider.rerank))
-    return {operation: offer for operation, offer in offers if offer is not None}
-
-
-def _operation_of(entry: ModelEntry, target: _Target) -> common_pb2.Operation:
-    """What a deployment is for: its mode says so, else its model's name, else what its provider offers."""
-    if entry.info.mode is not None:
-        return _OPERATION_BY_MODE[entry.info.mode]
-    for pattern, operation in _OPERATION_BY_NAME:
-        if operation in _offers(target.provider) and pattern.search(entry.info.base_model or target.model):
-            return operation
-    return _CHAT if target.provider.wire else _EMBEDDINGS
 
 
 def _other(
@@ -335,7 +309,7 @@ def _other(
         operation=operation,
         wire=offer.wire_of(target.model),
         chat_url=operation_address(
-            _PATHS[operation], offer, target.provider, target.model, chat.api_base, chat.chat_url
+            READING_PATHS[operation], offer, target.provider, target.model, chat.api_base, chat.chat_url
         ),
         quirks=None if offer.quirks == NONE else offer.quirks,
         defaults={name: value for name, value in entry.params.defaults.items() if name in _READING_DEFAULTS},

@@ -24,12 +24,12 @@ from router.catalog import Catalog, Deployment
 from router.credentials import Signer, masked, signed
 from router.dispatch import Dispatch
 from router.growth import Extend, Growth, can_grow
+from router.languages import Languages, WholeWires
 from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
 from router.selection import Selection
 from router.transport import Response, Transport
-from router.wire.base import Answer, HttpRequest, StreamDecoder, Wire, invalid_response
-from router.wire.whole import WholeWire
+from router.wire.base import StreamDecoder, Wire, invalid_response
 from services.errors import GatewayError, Reason, unavailable
 
 # Looked up once: an enum's member costs a microsecond.
@@ -41,18 +41,10 @@ _AUTHENTICATION = Reason.ERROR_REASON_PROVIDER_AUTHENTICATION
 # Enough for any message; a larger body of a failed request is not worth reading.
 MAX_ERROR_BODY_BYTES = 1024 * 1024
 
-# Vectors take a millisecond for about so much of them, and come by the hundred: more is read beside the event loop.
-MAX_INLINE_BYTES = 256 * 1024
-
 # What a stream may say before its first content: roles, filter results, keep-alives.
 MAX_HELD_BYTES = 1024 * 1024
 
-# The languages of mocks, beside chat's.
-_MOCKED = {common_pb2.OPERATION_EMBEDDINGS: "openai", common_pb2.OPERATION_RERANK: "jina"}
-
 _NO_SIGNERS: Mapping[str, Signer] = MappingProxyType({})
-# By operation, then by the names that deployments give them.
-WholeWires = Mapping[common_pb2.Operation, Mapping[str, WholeWire]]
 _NO_WHOLE_WIRES: WholeWires = MappingProxyType({})
 
 
@@ -80,7 +72,7 @@ class Engine:
         whole_wires: WholeWires = _NO_WHOLE_WIRES,
     ) -> None:
         self._catalog = catalog
-        self._wires = wires
+        self._languages = Languages(wires, whole_wires)
         self._transport = transport
         self._mock = mock
         self._accounting = accounting
@@ -88,7 +80,6 @@ class Engine:
         self._extend = extend
         self._clock = clock
         self._signers = signers
-        self._whole_wires = whole_wires
 
     async def run(self, caller: Caller) -> None:
         """Answer one call. Raises GatewayError for the caller; cancelling it means that the caller is gone."""
@@ -192,7 +183,7 @@ class Engine:
         growth = await self._growth(dispatch, deployment, body, spent_nano_usd)
         limit = 0 if growth else output_limit(caller.request, deployment, spent_nano_usd, dispatch.held_nano_usd)
         called = deployment.at(caller.request.operation) or deployment
-        request = self._encode(caller.request, called, body, limit)
+        request = self._languages.encode(caller.request, called, body, limit)
         signer = self._signers.get(deployment.auth) if deployment.mock_response is None else None
         if signer is not None:
             # Before the attempt begins: without a credential nothing is sent, and nothing is billed.
@@ -207,55 +198,22 @@ class Engine:
             dispatch.answers(response.status)
             if not 200 <= response.status < 300:
                 said = await response.read(MAX_ERROR_BODY_BYTES)
-                wire = self._wire_of(caller.request, called)
-                error = wire.decode_error(response.status, response.headers, masked(said, request), called)
+                said = masked(said, request)
+                error = self._languages.decode_error(caller.request, called, response.status, response.headers, said)
                 if signer is not None and error.reason == _AUTHENTICATION:
                     signer.refused(deployment)
                 raise error
-            if caller.request.stream and caller.request.operation not in self._whole_wires:
-                decoder = self._chat_wire_of(called).stream(request, called)
+            decoder = self._languages.stream(caller.request, request, called)
+            if decoder is not None:
                 dispatch.streams(decoder)
                 if growth is None:
                     return await _forward(caller, dispatch, deployment, decoder, response) or b""
                 with contextlib.closing(growth):
                     last = await _forward(caller, dispatch, deployment, decoder, response, growth)
                 return last or await _cut(caller, dispatch, growth, show_usage=request.show_usage)
-            answer = await self._decode(caller.request, called, body, response.headers, await response.read())
+            answer = await self._languages.decode(caller.request, called, body, response.headers, await response.read())
             dispatch.answered(answer)
             return answer.body
-
-    def _chat_wire_of(self, deployment: Deployment) -> Wire:
-        # A mock answers in OpenAI's language, whatever provider it stands for.
-        return self._wires[deployment.wire if deployment.mock_response is None else "openai"]
-
-    def _whole_wire_of(self, request: router_pb2.Open, deployment: Deployment) -> WholeWire:
-        wires = self._whole_wires[request.operation]
-        return wires[deployment.wire if deployment.mock_response is None else _MOCKED[request.operation]]
-
-    def _wire_of(self, request: router_pb2.Open, deployment: Deployment) -> Wire | WholeWire:
-        is_whole = request.operation in self._whole_wires
-        return self._whole_wire_of(request, deployment) if is_whole else self._chat_wire_of(deployment)
-
-    def _encode(self, request: router_pb2.Open, deployment: Deployment, body: bytes, limit: int) -> HttpRequest:
-        if request.operation in self._whole_wires:
-            return self._whole_wire_of(request, deployment).encode(body, deployment)
-        wire = self._chat_wire_of(deployment)
-        return wire.encode(body, deployment, stream=request.stream, output_tokens_limit=limit)
-
-    async def _decode(
-        self,
-        request: router_pb2.Open,
-        deployment: Deployment,
-        asked: bytes,
-        headers: Mapping[str, str],
-        body: bytes,
-    ) -> Answer:
-        if request.operation in self._whole_wires:
-            decode = self._whole_wire_of(request, deployment).decode
-            if len(body) <= MAX_INLINE_BYTES:
-                return decode(asked, headers, body, deployment)
-            return await asyncio.to_thread(decode, asked, headers, body, deployment)
-        return self._chat_wire_of(deployment).decode(body, deployment)
 
     async def _growth(
         self, dispatch: Dispatch, deployment: Deployment, body: bytes, spent_nano_usd: int

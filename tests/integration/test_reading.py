@@ -19,7 +19,7 @@ CONFIG = """
 model_list:
   - model_name: embed
     litellm_params: {{model: openai/up-embed, api_base: "{base}", api_key: sk-provider, input_cost_per_token: 0.000001}}
-    model_info: {{mode: embedding}}
+    model_info: {{mode: embedding, output_cost_per_token: 0.001}}
   - model_name: mock-embed
     litellm_params: {{model: openai/mock-embedding, mock_response: unused}}
   - model_name: rerank

@@ -9,7 +9,7 @@ import pytest
 from gateway.v1 import common_pb2, ledger_pb2
 
 from router.catalog import Deployment
-from router.engine import MAX_INLINE_BYTES
+from router.languages import MAX_INLINE_BYTES
 from services.errors import Reason
 from tests.reading import EMBEDDINGS, RERANK, whole_deployment
 from tests.unit.router.test_engine import Bench, Script

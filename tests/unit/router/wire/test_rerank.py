@@ -5,6 +5,7 @@ Whole requests and answers are in tests/conformance/wire/rerank.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -190,9 +191,9 @@ def test_nothing_breaks_a_wire(target: str, asked: dict[str, Any], said: Any, ro
 def test_no_bytes_break_a_wire(target: str, data: bytes) -> None:
     deployment = deployment_at(RERANK, TARGETS[target])
     wire = wire_at(RERANK, deployment)
-    with pytest.raises(GatewayError):
-        wire.encode(data, deployment)
-    try:
-        wire.decode(json.dumps(ASKED).encode(), {}, data, deployment)
-    except GatewayError as error:
-        assert error.provider == deployment.provider  # `[]` is a ranking of nothing
+    # A few bytes can be a call, or an answer; most are neither.
+    with contextlib.suppress(GatewayError):
+        assert wire.encode(data, deployment).body
+    with contextlib.suppress(GatewayError):
+        assert wire.decode(json.dumps(ASKED).encode(), {}, data, deployment).body
+    assert wire.decode_error(500, {}, data, deployment).provider_status == 500
