@@ -41,7 +41,7 @@ async def run_roles(
     if ignored := startup.without_effect(config, settings):
         log.warning("without_effect", what=ignored)
     if migrates:
-        await migrate_all(settings.database_url, log)
+        await migrate_all(settings.database_url, log, wait_seconds=settings.database_wait_seconds)
     composition = Composition(
         roles,
         config,

@@ -7,8 +7,10 @@ setting of a session. So SQL of the stores is parsed at every execution, with it
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from structlog.typing import FilteringBoundLogger
 from services.errors import unavailable
 
 CONNECT_TIMEOUT_SECONDS = 5.0
+# Between two looks for a server that is not there yet.
+WAIT_PAUSE_SECONDS = 0.25
 # Longer than any statement of ours needs; shorter than callers of administration wait.
 COMMAND_TIMEOUT_SECONDS = 10.0
 # Each connection is a process of the server, and its max_connections (100 by default) is for all roles and replicas.
@@ -123,6 +127,29 @@ def mapped() -> Iterator[None]:
         raise
     except _NOT_NOW as error:
         raise unavailable("The database does not answer; try again.") from error
+
+
+async def wait_for_server(database_url: str, wait_seconds: float, log: FilteringBoundLogger) -> None:
+    """Until the server takes connections. MigrationError when it does not in time, or when it takes none of ours."""
+    deadline = time.monotonic() + wait_seconds
+    told = False
+    while True:
+        try:
+            connection = await asyncpg.connect(
+                clean_url(database_url), timeout=CONNECT_TIMEOUT_SECONDS, statement_cache_size=0
+            )
+        except (OSError, asyncpg.CannotConnectNowError) as error:
+            if time.monotonic() >= deadline:
+                raise MigrationError(f"the database cannot be reached: {_line(error)}") from error
+            if not told:
+                log.warning("waiting_for_the_database", error=_line(error))
+                told = True
+            await asyncio.sleep(WAIT_PAUSE_SECONDS)
+        except (ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise MigrationError(f"the database cannot be reached: {_line(error)}") from error
+        else:
+            await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
+            return
 
 
 async def migrate(database_url: str, schema: str, folder: Path, log: FilteringBoundLogger) -> int:

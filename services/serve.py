@@ -49,5 +49,6 @@ async def _serve(roles: Sequence[str], config: Config, settings: Settings, http_
 
 
 async def _migrate(settings: Settings) -> None:
-    ran = await migrate_all(settings.database_url, create_log(settings.log_level))
+    log = create_log(settings.log_level)
+    ran = await migrate_all(settings.database_url, log, wait_seconds=settings.database_wait_seconds)
     print(f"Migrations run: {ran}.")

@@ -31,6 +31,9 @@ class Settings:
     # DATABASE_URL: PostgreSQL 15 or newer. Also in parts: DATABASE_HOST, DATABASE_PORT, DATABASE_USERNAME (or
     # DATABASE_USER), DATABASE_PASSWORD, DATABASE_NAME. Empty: `up` runs its own.
     database_url: str = field(default="", repr=False)
+    # TOLLHOUSE_DATABASE_WAIT_SECONDS: how long the start waits for a database that is not there yet, as one that is
+    # started at the same time is not.
+    database_wait_seconds: float = 30.0
     # REDIS_URL: Valkey or Redis 7 or newer, for the counters. Also in parts: REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
     # REDIS_PASSWORD, REDIS_SSL. Empty: `up` runs its own.
     redis_url: str = field(default="", repr=False)
@@ -98,6 +101,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     return Settings(
         master_key=environ.get("LITELLM_MASTER_KEY", ""),
         database_url=environ.get("DATABASE_URL") or _database_url(environ),
+        database_wait_seconds=number("TOLLHOUSE_DATABASE_WAIT_SECONDS", default.database_wait_seconds, 0, 3600),
         redis_url=environ.get("REDIS_URL") or _redis_url(environ),
         store_model_in_db=environ.get("STORE_MODEL_IN_DB", "").lower() in _TRUE,
         http_port=_port("PORT", environ.get("PORT") or str(default.http_port)),

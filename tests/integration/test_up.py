@@ -236,7 +236,11 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(folder: Path) -> N
 
 
 def test_a_database_that_is_not_there_is_told_and_valkey_ended(folder: Path) -> None:
-    line = refusal(folder, "--port", "0", DATABASE_URL="postgresql://user:secret@127.0.0.1:1/gateway")
+    environ = {
+        "DATABASE_URL": "postgresql://user:secret@127.0.0.1:1/gateway",
+        "TOLLHOUSE_DATABASE_WAIT_SECONDS": "0.5",
+    }
+    line = refusal(folder, "--port", "0", **environ)
     assert line.startswith("tollhouse: the database cannot be reached: ")
     assert "secret" not in line
 

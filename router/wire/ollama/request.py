@@ -125,10 +125,11 @@ def _options(members: Members, hold_limit: int) -> dict[str, object] | None:
     asked["num_predict"] = output_limit_of(members, hold_limit) or None
     asked["stop"] = stop_of(members) or None
     options = {name: value for name, value in asked.items() if value is not None} | own
-    if hold_limit and "num_predict" in own:
+    reckoned = asked["num_predict"]
+    if isinstance(reckoned, int) and "num_predict" in own:
         limit = read(_limit_decoder, own["num_predict"], "options.num_predict")
-        # The hold pays for no more, whatever the caller calls it; -1 and -2 are endless there.
-        options["num_predict"] = limit if limit is not None and 0 < limit <= hold_limit else hold_limit
+        # What admission has reckoned with is not exceeded, whatever the caller calls it; -1 and -2 are endless there.
+        options["num_predict"] = limit if limit is not None and 0 < limit <= reckoned else reckoned
     return options or None
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
-from services.postgres import MigrationError, migrate
+from services.postgres import MigrationError, migrate, wait_for_server
 
 LOG = structlog.get_logger()
 
@@ -61,6 +65,29 @@ async def test_a_server_that_is_not_there_is_one_line(database_url, folder, tmp_
         await migrate(f"postgresql://user:secret@/postgres?host={tmp_path}", "demo", folder, LOG)
     assert "secret" not in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+async def test_a_server_that_comes_late_is_waited_for(database_url, tmp_path):
+    """Its socket is where nobody listens until the wait has begun."""
+    url = urlsplit(database_url)
+    socket_folder = Path(parse_qs(url.query)["host"][0])
+    with capture_logs() as logs:
+        waiting = asyncio.create_task(wait_for_server(f"postgresql://{url.netloc}{url.path}?host={tmp_path}", 60, LOG))
+        async with asyncio.timeout(30):
+            while not logs:
+                await asyncio.sleep(0.01)
+        assert not waiting.done()
+        (real,) = socket_folder.glob(".s.PGSQL.*[0-9]")
+        (tmp_path / real.name).symlink_to(real)
+        await asyncio.wait_for(waiting, 30)
+    assert [each["event"] for each in logs] == ["waiting_for_the_database"]
+
+
+async def test_a_server_that_refuses_us_is_not_waited_for(database_url):
+    begun = time.monotonic()
+    with pytest.raises(MigrationError, match="cannot be reached"):
+        await wait_for_server(f"{database_url.partition('?')[0]}-not-there?{database_url.partition('?')[2]}", 600, LOG)
+    assert time.monotonic() - begun < 300
 
 
 async def test_prisma_parameters_do_no_harm(database_url, folder):

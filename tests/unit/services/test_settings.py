@@ -22,6 +22,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
     names = [
         "LITELLM_MASTER_KEY",
         "DATABASE_URL",
+        "TOLLHOUSE_DATABASE_WAIT_SECONDS",
         "REDIS_URL",
         "TOLLHOUSE_INTERNAL_TOKEN",
         "TOLLHOUSE_PEPPER",
@@ -57,6 +58,7 @@ def test_everything_can_be_set() -> None:
         {
             "LITELLM_MASTER_KEY": "sk-1",
             "DATABASE_URL": "postgresql://h/d",
+            "TOLLHOUSE_DATABASE_WAIT_SECONDS": "2",
             "REDIS_URL": "redis://h",
             "TOLLHOUSE_INTERNAL_TOKEN": "token",
             "TOLLHOUSE_PEPPER": "pepper",
@@ -77,6 +79,7 @@ def test_everything_can_be_set() -> None:
     assert settings == Settings(
         master_key="sk-1",
         database_url="postgresql://h/d",
+        database_wait_seconds=2,
         redis_url="redis://h",
         internal_token="token",
         pepper="pepper",

@@ -87,6 +87,8 @@ def test_a_whole_answer_is_asked_for_too_for_streams_are_its_default() -> None:
         ({"num_predict": -1}, 0, -1),
         ({"num_predict": -1}, 50, 50),
         ({"num_predict": 20, "max_tokens": 30}, 50, 20),
+        ({"options": {"num_predict": 500}, "max_tokens": 30}, 0, 30),
+        ({"options": {"num_predict": -1}, "max_tokens": 30}, 50, 30),
         ({"options": {"num_predict": 500}}, 50, 50),
         ({"options": {"num_predict": 40}}, 50, 40),
         ({"options": {"num_predict": None}}, 50, 50),
