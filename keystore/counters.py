@@ -7,8 +7,7 @@ they were lost, a new one is begun and they are filled again (`rebuild.py`). All
     spent     hash    scope -> nano-USD
     held      hash    scope -> nano-USD
     amounts   hash    dispatch id -> nano-USD, of live holds
-    scopes    hash    dispatch id -> scopes, one a line, of live holds and tombstones; where limits apply, after an
-                      empty line
+    scopes    hash    dispatch id -> scopes, one a line, of live holds and tombstones; under limits after an empty line
     leases    zset    dispatch id by when its hold expires, in ms
     tombs     zset    dispatch id by when the tombstone of its expired hold may go, in ms
     reported  set     routers that have said what they have open, while rebuilding

@@ -19,8 +19,8 @@ from keystore.counters import MAX_OPERATIONS, Counters
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peer, Reply
-from keystore.policy.access import budget_refusal
-from keystore.policy.operations import Exceeded, Extend, Held, Result
+from keystore.policy.access import budget_refusal, key_scope
+from keystore.policy.operations import Budget, Exceeded, Extend, Held, Result
 from keystore.question import DISPATCH_ID_BYTES, budgets_of
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.money import MAX_BUDGET_NANO_USD
@@ -99,6 +99,9 @@ class Extensions:
         key = self._keys.by_id(extend.key_id) if extend.key_id else None
         # Of a deleted key there is no budget: its hold does not grow any more.
         budgets = budgets_of(key, self._gateway_cap_nano_usd)
+        if key is not None and key.max_budget_nano_usd is None:
+            # It may have had one when the call was admitted, and has been freed of it.
+            budgets = (Budget(key_scope(key.key_id), MAX_BUDGET_NANO_USD), *budgets)
         # No budget has more than this, and the script's numbers are exact up to it.
         wanted, smallest = (min(each, _MOST) for each in (extend.wanted_nano_usd, extend.smallest_nano_usd))
         return Extend(extend.dispatch_id, wanted, smallest, budgets)

@@ -117,6 +117,18 @@ async def test_what_was_held_by_the_old_budget_is_given_back_before_it_is_asked_
         assert (await _get(first, secret)).held_nano_usd == number * BOUND
 
 
+async def test_a_stream_goes_on_when_its_key_is_freed_of_its_budget(keystore: Any) -> None:
+    await keystore.router("r1")
+    edge = await keystore.edge()
+    secret, key = await keystore.create_key(BOUND)
+    dispatch_id = edge.new_id()
+    await edge.admit(secret, dispatch_id=dispatch_id)
+    asked = (dispatch_id, key.key_id, 3 * BOUND, 2 * BOUND)
+    assert (await _refused(edge.extend(*asked)))[0] == Reason.ERROR_REASON_BUDGET_EXCEEDED
+    await _update(keystore, secret, "max_budget_nano_usd")
+    assert await edge.extend(*asked) == 3 * BOUND
+
+
 async def test_a_budget_that_comes_back_knows_what_was_spent_meanwhile(keystore: Any, ledger: Any) -> None:
     router, edge = await keystore.router("r1"), await keystore.edge()
     secret, key = await keystore.create_key(10 * BOUND)
