@@ -96,7 +96,7 @@ if not seen or now < seen or now - seen >= interval then
             release(id, names, nil)
             redis.call('HDEL', amounts, id)
             redis.call('ZREM', leases, id)
-            if names == LIMITED then
+            if names == '' or names == LIMITED then
                 redis.call('HDEL', scopes, id)
             else
                 redis.call('ZADD', tombs, now + TOMBSTONE_MS, id)

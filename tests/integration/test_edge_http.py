@@ -221,9 +221,9 @@ async def test_unknown_routes_and_methods_are_404_and_405(scene: Scene) -> None:
 
 async def test_a_limit_that_would_not_be_kept_is_refused_by_name(scene: Scene) -> None:
     async with scene.client() as client:
-        answer = await client.post("/key/generate", json={"rpm_limit": 5, "models": [], "tpm_limit": None})
+        answer = await client.post("/key/generate", json={"tpd_limit": 5, "models": [], "tpm_limit": None})
     assert answer.status_code == 400
-    assert "rpm_limit" in answer.json()["error"]["message"]
+    assert "tpd_limit" in answer.json()["error"]["message"]
     assert "tpm_limit" not in answer.json()["error"]["message"]
 
 

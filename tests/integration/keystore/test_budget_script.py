@@ -350,6 +350,16 @@ def test_what_a_call_comes_to_takes_the_place_of_its_estimate(server: Server) ->
     ]
 
 
+def test_a_hold_under_no_budget_that_has_expired_leaves_no_tombstone(server: Server) -> None:
+    server.clear()
+    limits = (Limit("key:a"),)
+    server.decide([Admit(IDS[0], 0, 0, ()), Admit(IDS[1], 0, 0, (), limits, 1)], START_MS)
+    for pause_ms in (25_000, 50_000, 75_000):
+        server.decide([], START_MS + pause_ms)
+    late: list[Operation] = [Settle(each, 5, 5) for each in IDS[:2]]
+    assert server.decide(late, START_MS + 75_000) == [Settled.DUPLICATE, Settled.DUPLICATE]
+
+
 def test_a_repeated_admission_counts_once(server: Server) -> None:
     server.clear()
     asked = Admit(IDS[0], 0, 0, (), (Limit("key:a", 1, None, 1),), 5)
