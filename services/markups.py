@@ -42,7 +42,7 @@ def read_markups(section: Section) -> dict[str, Markup]:
     """Of `litellm_settings`, by provider; under GLOBAL that of all others."""
     discounts, margins = section.section("cost_discount_config"), section.section("cost_margin_config")
     markups: dict[str, Markup] = {}
-    for name in {GLOBAL: None, **discounts.raw, **margins.raw}:
+    for name in dict.fromkeys((*margins.raw, *discounts.raw)):
         margin, fee = _margin(margins, name if margins.raw.get(name) is not None else GLOBAL)
         discount = _units(discounts, name, 1) if name != GLOBAL else 0
         markups[name] = Markup(discount, margin, fee)

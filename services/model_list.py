@@ -19,8 +19,8 @@ _MAX_TIMEOUT_SECONDS = 86_400
 _MIN_TIMEOUT_SECONDS = Decimal("0.001")
 # The largest count that any provider states is a few million; beyond this a digit has slipped.
 _MAX_COUNT = 1_000_000_000_000
-# In USD a token, or a call. 1,000 is the largest power of ten whose rate (nano-USD per million tokens) fits an int64; it
-# also catches prices that were meant for a million tokens.
+# In USD a token, or a call. 1,000 is the largest power of ten whose rate (nano-USD per million tokens) fits an int64;
+# it also catches prices that were meant for a million tokens.
 _MAX_COST = 1_000
 
 # What some providers need to know beside an address and a key, by LiteLLM's names for it.

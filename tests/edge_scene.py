@@ -47,7 +47,15 @@ from services.transport import Handlers
 
 LOG = structlog.get_logger()
 MASTER_KEY = "sk-master"
-PRICES = Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
+# $2.50, $10 and $1.25 per million tokens.
+PRICED = Deployment(
+    "d",
+    "m",
+    "openai",
+    "priced-model",
+    "",
+    rates=Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000),
+)
 
 
 @dataclass
@@ -64,8 +72,8 @@ class Scene:
     admits: list[keystore_pb2.Admit] = field(default_factory=list)
     settles: list[keystore_pb2.Settle] = field(default_factory=list)
     questions: list[ledger_pb2.QuerySpendRequest] = field(default_factory=list)
-    # What costs are reckoned by: gpt-4o's prices.
-    deployment: Deployment = Deployment("d", "m", "openai", "priced-model", "", rates=PRICES)
+    # What costs are reckoned by.
+    deployment: Deployment = PRICED
     edge: Edge | None = None
 
     def client(self, key: str = MASTER_KEY) -> httpx.AsyncClient:

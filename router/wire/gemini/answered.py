@@ -104,7 +104,7 @@ class PromptFeedback(msgspec.Struct, rename="camel", gc=False):
 
 
 class _ModalityCount(msgspec.Struct, rename="camel", gc=False):
-    modality: str = ""
+    modality: str | None = None
     token_count: Count = None
 
 

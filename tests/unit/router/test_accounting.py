@@ -17,7 +17,7 @@ from services.errors import GatewayError, Reason, unavailable
 from services.money import Rates
 
 # $2.50, $10 and $1.25 per million tokens.
-RATES = Rates(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
+RATES = Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
 SUCCESS, FAILURE = ledger_pb2.ENTRY_STATUS_SUCCESS, ledger_pb2.ENTRY_STATUS_FAILURE
 CANCELLED = ledger_pb2.ENTRY_STATUS_CANCELLED
 REPORTED = common_pb2.TokenUsage(input_tokens=100, output_tokens=20, cache_read_tokens=40, reasoning_tokens=5)
@@ -208,11 +208,7 @@ def test_only_what_was_reported_exceeds_a_hold(given_attempts, held, bound, body
     call = request(held=held, bound=bound, stream=stream)
     entry = entry_of(call, outcome(CANCELLED, *given_attempts, body_bytes=body_bytes))
     reported = sum(
-        attempt.deployment.rates.cost(
-            input_tokens=attempt.usage.input_tokens, output_tokens=attempt.usage.output_tokens
-        )
-        for attempt in given_attempts
-        if attempt.usage is not None
+        attempt.deployment.rates.cost(attempt.usage) for attempt in given_attempts if attempt.usage is not None
     )
     assert reported <= entry.cost_nano_usd <= max(reported, held)
     if not entry.estimated:
