@@ -2,9 +2,10 @@
 
     python tests/price_suite.py > tests/unit/router/providers/price_cases.json
 
-Each card is one model's prices in USD per million tokens, as its provider publishes them (`source`). The formula is LiteLLM's and the providers' own: every token is of one class, a call is priced whole at the
-longest step that its input exceeds, and what a card does not price costs what it is part of. Everything is Decimal;
-the one rounding is to whole nano-dollars, half to even.
+Each card is one model's prices in USD per million tokens, as its provider publishes them (`source`). The formula is
+LiteLLM's and the providers' own: every token is of one class, a call is priced whole at the longest step that its input
+exceeds, and what a card does not price costs what it is part of. Everything is Decimal; the one rounding is to whole
+nano-dollars, half to even.
 """
 
 from __future__ import annotations
