@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from router.accounting import Accounting, Attempt, Outcome, entry_of, interrupted_entry
 from router.catalog import Deployment
 from router.metrics import CallMetrics
+from router.providers.tariff import Band, Tariff
+from services.costs import STANDARD
 from services.errors import GatewayError, Reason, unavailable
 from services.money import Rates
 
@@ -25,7 +27,7 @@ REPORTED = common_pb2.TokenUsage(input_tokens=100, output_tokens=20, cache_read_
 REPORTED_COST = 60 * 2_500 + 40 * 1_250 + 20 * 10_000
 
 
-def deployment(name: str = "d1", rates: Rates = RATES, *, unpriced: bool = False) -> Deployment:
+def deployment(name: str = "d1", rates: Rates | Tariff = RATES, *, unpriced: bool = False) -> Deployment:
     return Deployment(name, "gpt", "openai", "gpt-4o", "https://api.example", rates=rates, unpriced=unpriced)
 
 
@@ -87,6 +89,26 @@ def test_an_entry_says_all_that_is_known() -> None:
         duration_ms=30,
         first_token_ms=7,
         epoch="e1",
+    )
+
+
+def test_each_attempt_is_priced_at_the_tier_that_served_it_and_their_tokens_are_added() -> None:
+    flex = common_pb2.SERVICE_TIER_FLEX
+    cheap = Rates.of(input=1_000_000_000, output=4_000_000_000, output_audio=9_000_000_000)
+    tariff = Tariff({STANDARD: (Band(-1, RATES),), flex: (Band(-1, cheap),)})
+    spoken = common_pb2.TokenUsage(input_tokens=10, output_tokens=3, output_audio_tokens=1, service_tier=flex)
+    lost = Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
+    tried = Attempt(deployment(rates=tariff), 1, provider_status=200, error_reason=lost, usage=REPORTED)
+    answered = Attempt(deployment(rates=tariff), 1, provider_status=200, usage=spoken)
+    entry = entry_of(request(), outcome(SUCCESS, tried, answered))
+    assert entry.cost_nano_usd == REPORTED_COST + 10 * 1_000 + 2 * 4_000 + 1 * 9_000
+    assert entry.usage == common_pb2.TokenUsage(
+        input_tokens=110,
+        output_tokens=23,
+        cache_read_tokens=40,
+        reasoning_tokens=5,
+        output_audio_tokens=1,
+        service_tier=flex,
     )
 
 
