@@ -7,18 +7,14 @@ from decimal import Decimal
 
 import pytest
 from gateway.v1 import common_pb2
-from hypothesis import given
-from hypothesis import strategies as st
 
-from keystore.policy.holds import Prices as HoldPrices
-from keystore.policy.holds import size
 from router.catalog import Catalog, Deployment, Prices, build
 from router.providers.prices import ListPrice
 from router.providers.provider import PROVIDERS
 from router.wire import WIRES
 from services.config import ConfigError, parse
 from services.costs import PriceOf
-from services.money import MAX_BUDGET_NANO_USD, Rates
+from services.money import Rates
 
 LISTED = ListPrice(
     {PriceOf("input"): 100, PriceOf("output"): 200, PriceOf("cache_read"): 50},
@@ -419,34 +415,3 @@ def test_one_entry_that_cannot_be_served_yet_does_not_stop_the_others() -> None:
 def test_what_a_deployment_says_of_dropping_parameters_wins(everywhere: str, here: str, dropped: bool) -> None:
     rest = f"litellm_settings: {{drop_params: {everywhere}}}\n"
     assert deployment_of(f"model: openai/x, drop_params: {here}", rest=rest).drop_params is dropped
-
-
-@given(
-    st.lists(st.builds(Rates, *(st.integers(0, 10**12) for _ in range(12))), min_size=1, max_size=3),
-    st.integers(0, 10**6),
-    st.integers(1, 10**5),
-    st.data(),
-)
-def test_a_hold_that_is_sized_by_a_groups_row_pays_for_any_class_at_any_of_its_deployments(
-    several: list[Rates], input_tokens: int, output_tokens: int, data: st.DataObject
-) -> None:
-    """The keystore sizes it, and knows the row only."""
-    group = tuple(
-        Deployment(str(at), "g", "openai", "m", "", rates=each, ceiling_rates=each) for at, each in enumerate(several)
-    )
-    (row,) = Catalog({"g": group}).to_proto().models
-    prices = HoldPrices(row.input_nano_usd_per_mtok, row.output_nano_usd_per_mtok, row.request_nano_usd)
-    needed = size(prices, input_tokens_bound=input_tokens, output_tokens_limit=output_tokens, choices=1)
-    cached = data.draw(st.integers(0, input_tokens))
-    usage = common_pb2.TokenUsage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cache_read_tokens=cached,
-        cache_write_tokens=data.draw(st.integers(0, input_tokens - cached)),
-    )
-    for name in ("cache_write_1h", "cache_read_audio", "input_audio", "input_image"):
-        setattr(usage, f"{name}_tokens", data.draw(st.integers(0, input_tokens)))
-    for name in ("reasoning", "output_audio", "output_image"):
-        setattr(usage, f"{name}_tokens", data.draw(st.integers(0, output_tokens)))
-    dearest = max(deployment.rates.cost(usage) for deployment in group)
-    assert needed.full_nano_usd >= min(dearest, MAX_BUDGET_NANO_USD + 1)
