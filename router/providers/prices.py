@@ -6,7 +6,6 @@ holds, are the dearest of all lengths, of all service tiers and of every price t
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -153,11 +152,12 @@ def _at(prices: _Steps, wanted: PriceOf) -> int | None:
 
 def _dearest(several: Iterable[Rates]) -> Rates:
     """Of each kind the dearest."""
-    every = [dataclasses.astuple(rates) for rates in several]
-    return Rates(*map(max, zip(*every, strict=True)))
+    every = list(several)
+    return Rates(**{kind: max(getattr(rates, kind) for rates in every) for kind in PART_OF})
 
 
 def _marked_up(rates: Rates, markup: Markup) -> Rates:
-    """Rates with a discount and a margin in them, rounded up."""
-    marked = [-(-rate * markup.numerator // DENOMINATOR) for rate in dataclasses.astuple(rates)]
-    return dataclasses.replace(Rates(*marked), request=Rates(*marked).request + markup.fee_nano_usd)
+    """Rates with a discount and a margin in them, rounded up; the fee is part of what every call costs."""
+    marked = {kind: -(-getattr(rates, kind) * markup.numerator // DENOMINATOR) for kind in PART_OF}
+    marked["request"] += markup.fee_nano_usd
+    return Rates(**marked)
