@@ -6,6 +6,7 @@ import asyncio
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from edge.admin.costs import CostAdmin
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
 from edge.admin.health import HealthAdmin
 from edge.admin.keys import KeyAdmin
@@ -62,6 +63,7 @@ class Edge:
             *KeyAdmin(keystore).routes(),
             *SpendAdmin(ledger, keystore).routes(),
             *SpendReports(ledger, keystore).routes(),
+            *CostAdmin(keystore, self._routers).routes(),
             AdminRoute("GET", "/metrics", Access.MASTER, exposition),
         ]
         app = App(inference, self.admin_routes, authenticator, runtime.log)

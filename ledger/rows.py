@@ -22,6 +22,9 @@ MAX_ATTEMPTS = 128
 
 Entry = ledger_pb2.Entry
 
+_COLUMNS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_PARTS = tuple(name for name in common_pb2.TokenUsage.DESCRIPTOR.fields_by_name if name not in _COLUMNS)
+
 
 # `gc=False` on both: they hold no cycles, and thousands at once would set off the garbage collector.
 class AttemptRow(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +70,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int
     first_token_ms: int
     epoch: str
+    # Of the usage what has no column of its own, by the names of TokenUsage, as far as it is not 0.
+    usage_parts: dict[str, int]
 
 
 def clean(text: str) -> str:
@@ -124,6 +129,7 @@ def row_of(entry: Entry) -> Row:
         duration_ms=entry.duration_ms,
         first_token_ms=entry.first_token_ms,
         epoch=clean(entry.epoch),
+        usage_parts={name: value for name in _PARTS if (value := getattr(usage, name))},
     )
 
 
@@ -139,6 +145,12 @@ def _attempt_row(attempt: ledger_pb2.Attempt) -> AttemptRow:
         error_reason=attempt.error_reason,
         latency_ms=attempt.latency_ms,
     )
+
+
+def _parts_of(column: str) -> dict[str, Any]:
+    """A part that a later version has added is passed over."""
+    parts = msgspec.json.decode(column, type=dict[str, int])
+    return {name: value for name, value in parts.items() if name in _PARTS}
 
 
 def entry_of(row: Mapping[str, Any]) -> Entry:
@@ -167,6 +179,7 @@ def entry_of(row: Mapping[str, Any]) -> Entry:
             cache_read_tokens=row["cache_read_tokens"],
             cache_write_tokens=row["cache_write_tokens"],
             reasoning_tokens=row["reasoning_tokens"],
+            **_parts_of(row["usage_parts"]),
         ),
         cost_nano_usd=row["cost_nano_usd"],
         held_nano_usd=row["held_nano_usd"],

@@ -48,6 +48,9 @@ _CANCELLED = Reason.ERROR_REASON_CANCELLED
 _UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
 _SUCCEEDED = Reason.ERROR_REASON_UNSPECIFIED
 
+# What is added up of attempts: everything but the service tier.
+_COUNTS = tuple(name for name in common_pb2.TokenUsage.DESCRIPTOR.fields_by_name if name != "service_tier")
+
 # Attempts that ended so were at work when they ended.
 _AT_WORK = frozenset(
     (
@@ -255,13 +258,7 @@ def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill], held_nano_usd: int) -> 
         usage = bill.usage
         if usage is None:
             continue
-        cost = bill.deployment.rates.cost(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            requests=max(1, usage.requests),
-        )
+        cost = bill.deployment.rates.cost(usage)
         if bill.estimated:
             estimated += cost
         else:
@@ -272,17 +269,13 @@ def _cost(hold: common_pb2.Hold, bills: Sequence[_Bill], held_nano_usd: int) -> 
 
 
 def _sum(bills: Sequence[_Bill]) -> common_pb2.TokenUsage | None:
-    """Tokens of all attempts; None when there are none."""
+    """Tokens of all attempts, and the service tier of the last; None when there are none."""
     if len(bills) == 1:
         return bills[0].usage
     usages = [bill.usage for bill in bills if bill.usage is not None]
     if not usages:
         return None
-    return common_pb2.TokenUsage(
-        input_tokens=sum(usage.input_tokens for usage in usages),
-        output_tokens=sum(usage.output_tokens for usage in usages),
-        cache_read_tokens=sum(usage.cache_read_tokens for usage in usages),
-        cache_write_tokens=sum(usage.cache_write_tokens for usage in usages),
-        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
-        requests=sum(usage.requests for usage in usages),
-    )
+    total = common_pb2.TokenUsage(service_tier=usages[-1].service_tier)
+    for name in _COUNTS:
+        setattr(total, name, sum(getattr(usage, name) for usage in usages))
+    return total

@@ -57,9 +57,9 @@ def paid_output_tokens(request: router_pb2.Open, deployment: Deployment, left_na
     if _ceiling(request, deployment, wanted) <= left_nano_usd:
         return None
     # In nano-USD times MTOK, so that nothing is rounded but the tokens.
-    input_part = request.input_tokens_bound * max(rates.input, rates.cache_read, rates.cache_write)
+    input_part = request.input_tokens_bound * rates.dearest_input
     left = (left_nano_usd - rates.request * max(1, request.requests_bound)) * MTOK - input_part
-    return min(wanted, max(0, left) // rates.output) if rates.output else 0
+    return min(wanted, max(0, left) // rates.dearest_output) if rates.dearest_output else 0
 
 
 def next_slice(

@@ -19,7 +19,7 @@ from router.operations import BY_MODE, CHAT, READING_PATHS, is_offered, offers, 
 from router.providers.address import chat_address, operation_address
 from router.providers.output_limits import output_limit
 from router.providers.output_shown import shows_all_output
-from router.providers.prices import Price, price_from, states_price
+from router.providers.prices import ListPrice, price_from, states_price
 from router.providers.provider import (
     NOT_SERVED_YET,
     PROVIDERS,
@@ -30,7 +30,9 @@ from router.providers.provider import (
     near_names,
 )
 from router.providers.quirks import NONE, Quirks
+from router.providers.tariff import Tariff
 from services.config import Alias, Config, ConfigError, ModelEntry, Place
+from services.markups import markup_of
 from services.model_list import READING_MEMBERS
 from services.money import Rates
 
@@ -62,7 +64,7 @@ class Deployment:
     provider_model: str
     api_base: str
     api_key: str = field(default="", repr=False)
-    rates: Rates = field(default_factory=Rates)
+    rates: Rates | Tariff = field(default_factory=Rates)
     ceiling_rates: Rates = field(default_factory=Rates)
     unpriced: bool = False
     max_output_tokens: int = 0
@@ -102,7 +104,7 @@ class Deployment:
 class Prices(Protocol):
     """What the catalog asks of the price table (`providers/price_table.py`)."""
 
-    def find(self, provider: str, model: str) -> Price | None:
+    def find(self, provider: str, model: str) -> ListPrice | None:
         """The list price of a model of a provider; None when unknown."""
 
     def provider_of(self, model: str) -> str | None:
@@ -137,8 +139,8 @@ def _model(name: str, group: tuple[Deployment, ...]) -> common_pb2.CatalogModel:
     return common_pb2.CatalogModel(
         name=name,
         operation=group[0].operation,
-        input_nano_usd_per_mtok=max(max(each.input, each.cache_read, each.cache_write) for each in rates),
-        output_nano_usd_per_mtok=max(each.output for each in rates),
+        input_nano_usd_per_mtok=max(each.dearest_input for each in rates),
+        output_nano_usd_per_mtok=max(each.dearest_output for each in rates),
         request_nano_usd=max(each.request for each in rates),
         max_output_tokens=_largest_known(deployment.max_output_tokens for deployment in group),
         max_input_tokens=_largest_known(deployment.max_input_tokens for deployment in group),
@@ -255,8 +257,10 @@ def _deployment(
         chat_url, auth = "", provider.auth
     try:
         operation = _operation_of(entry, target)
-        listed = None if states_price(entry.costs, generates=operation == CHAT) else _listed(entry, target, prices)
-        price = price_from(entry.costs, listed, generates=operation == CHAT)
+        generates = operation == CHAT
+        listed = None if states_price(entry.costs, generates=generates) else _listed(entry, target, prices)
+        markup = markup_of(config.litellm_settings.markups, provider.name)
+        price = price_from(entry.costs, listed, markup, generates=generates)
     except ValueError as error:
         raise ConfigError(entry.place, str(error)) from error
     timeout_seconds = params.timeout or config.router_settings.timeout or config.litellm_settings.request_timeout
@@ -342,7 +346,7 @@ def _first_set(variables: Iterable[str], environ: Mapping[str, str]) -> str:
     return next((environ[name] for name in variables if environ.get(name)), "")
 
 
-def _listed(entry: ModelEntry, target: _Target, prices: Callable[[], Prices]) -> Price | None:
+def _listed(entry: ModelEntry, target: _Target, prices: Callable[[], Prices]) -> ListPrice | None:
     """The list price of what an entry calls; `base_model` says what that is where the model's name does not."""
     base_model = entry.info.base_model or target.model
     owner = target.provider.priced_as

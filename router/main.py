@@ -19,6 +19,7 @@ from router.catalog import build as build_catalog
 from router.credentials import Credentials
 from router.delivery import LedgerDelivery
 from router.engine import Engine
+from router.estimates import Estimates
 from router.extensions import Extensions
 from router.health import HealthChecks
 from router.live import LiveHolds
@@ -36,7 +37,7 @@ from router.wire import WHOLE_WIRES, WIRES
 from services.errors import unavailable
 from services.ids import IdMint
 from services.lifecycle import Runtime
-from services.methods import CHECK_HEALTH, INFERENCE
+from services.methods import CHECK_HEALTH, ESTIMATE_COST, INFERENCE
 from services.router_settings import RouterSettings
 from services.transport import Handlers
 
@@ -69,12 +70,17 @@ class Router:
         self._live = LiveHolds()
         self._service = InferenceService(self._run, lambda: self._catalog.to_proto(), self._live, runtime.log)
         self._health = HealthChecks(lambda: self._catalog, self._run_at, IdMint())
+        self._estimates = Estimates(lambda: self._catalog)
         self._parts: _Parts | None = None
 
     @property
     def handlers(self) -> Handlers:
-        """The data plane, and checks of it."""
-        return {INFERENCE: self._service.exchange, CHECK_HEALTH: self._health.check}
+        """The data plane, checks of it, and its prices."""
+        return {
+            INFERENCE: self._service.exchange,
+            CHECK_HEALTH: self._health.check,
+            ESTIMATE_COST: self._estimates.estimate,
+        }
 
     async def start(self) -> None:
         """Read prices, open the outbox, begin to deliver. ConfigError names an entry that cannot be meant."""

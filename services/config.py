@@ -16,9 +16,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from services import known_keys
+from services.costs import Costs
 from services.ignored import IgnoredKey, ignored_keys
 from services.include import MAX_FILE_BYTES, read_files
-from services.model_list import Costs, EntrySections, LitellmParams, ModelEntry, ModelInfo, read_entries, seconds
+from services.markups import Markup, read_markups
+from services.model_list import EntrySections, LitellmParams, ModelEntry, ModelInfo, read_entries, seconds
 from services.money import MAX_BUDGET_NANO_USD, NANO_USD
 from services.router_settings import Alias, RouterSettings, read_router_settings
 from services.section import Section
@@ -56,12 +58,14 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @dataclass(frozen=True, slots=True)
 class LitellmSettings:
     """`max_budget`: the whole gateway's, in USD; None: no limit. `request_timeout`: of one attempt, in seconds.
-    `drop_params`: drop what a provider does not know, instead of refusing the call."""
+    `drop_params`: drop what a provider does not know, instead of refusing the call. `markups`: discounts and margins,
+    for `markups.markup_of`."""
 
     max_budget: Decimal | None = None
     budget_exceeded_status_code: int = 422
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT_SECONDS
     drop_params: bool = False
+    markups: Mapping[str, Markup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Config:
     they count for everything else in the file already. `ignored`: the keys that nothing acts on."""
 
     model_list: tuple[ModelEntry, ...] = ()
-    litellm_settings: LitellmSettings = LitellmSettings()
+    litellm_settings: LitellmSettings = field(default_factory=LitellmSettings)
     general_settings: GeneralSettings = GeneralSettings()
     router_settings: RouterSettings = field(default_factory=RouterSettings)
     environment_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -162,4 +166,5 @@ def _litellm_settings(section: Section) -> LitellmSettings:
         budget_exceeded_status_code=default.budget_exceeded_status_code if status is None else status,
         request_timeout=seconds(section, "request_timeout") or default.request_timeout,
         drop_params=section.boolean("drop_params") or default.drop_params,
+        markups=read_markups(section),
     )

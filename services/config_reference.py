@@ -54,9 +54,11 @@ _TITLES: Mapping[str, str] = {
 
 # Said under a section's table.
 _NOTES: Mapping[str, str] = {
-    PARAMS: "What a provider of your own wants beside these goes into `extra_body`. Not acted on yet either:\n"
-    "LiteLLM's other prices (`*_cost_per_*`), `supports_*`, `mock_*` and what clouds want (`aws_*`, `azure_*`, ...).",
-    INFO: "Not acted on yet either: LiteLLM's other prices (`*_cost_per_*`) and `supports_*`.",
+    PARAMS: "What a provider of your own wants beside these goes into `extra_body`. Prices of tokens also with\n"
+    "`_above_{N}k_tokens`, for calls whose input is longer, with `_flex`, `_priority`, `_fast` or `_batches`, for\n"
+    "calls that the provider has served so, and with both in this order; [what they come to](prices.md). Not acted on\n"
+    "yet: LiteLLM's other prices (`*_cost_per_*`), `supports_*`, `mock_*`, what clouds want (`aws_*`, `azure_*`, ...).",
+    INFO: "Prices as in `litellm_params`. Not acted on yet: LiteLLM's other prices (`*_cost_per_*`) and `supports_*`.",
     LITELLM: "What also stands in `router_settings` counts there first.",
     ROUTER: f"Strategies: {', '.join(f'`{name}`' for name in ROUTING_STRATEGIES)}. This version acts on\n"
     "`simple-shuffle` and `least-busy`; with the others it shuffles, and its log says so.",

@@ -13,9 +13,10 @@ import difflib
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from services.model_list import BODY_MEMBERS, PROVIDER_OPTIONS, READING_MEMBERS, Costs
+from services.costs import CALL_COSTS, TOKEN_COSTS, price_of
+from services.model_list import BODY_MEMBERS, PROVIDER_OPTIONS, READING_MEMBERS
 
 # Sections, as paths in which a list is `[]`. Of what is inside any others nothing is known.
 TOP = ""
@@ -44,7 +45,13 @@ class Key:
 
 
 _COST = Key("USD a token", "From `litellm_params`, else from `model_info`, else from the bundled price table.")
-_COSTS = {field.name: _COST for field in fields(Costs)}
+_COSTS = {
+    **dict.fromkeys(TOKEN_COSTS, _COST),
+    **dict.fromkeys(
+        CALL_COSTS,
+        Key("USD a call", "What a call costs beside its tokens, or each search of a rerank. From the same places."),
+    ),
+}
 _COUNT = "whole number"
 _SECONDS = "seconds"
 _FALLBACKS = "list of {group: [groups]}"
@@ -118,6 +125,14 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "budget_exceeded_status_code": Key("400 to 599", "The status of a call that no budget allows. Default 422."),
         "request_timeout": Key(_SECONDS, "Of one attempt. Default 600."),
         "drop_params": Key("true or false", "Drop what a provider does not know, instead of refusing the call."),
+        "cost_discount_config": Key(
+            "{provider: part}", "What is taken off the cost of a provider's calls: 0.05 is 5 percent."
+        ),
+        "cost_margin_config": Key(
+            "{provider: part}",
+            "What is put on it after that; a value may also be `{percentage, fixed_amount}`, the amount in USD a call. "
+            "`global`: of providers that have none.",
+        ),
         **_RETRIES,
     },
     GENERAL: {
@@ -165,7 +180,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
         """,
         LITELLM: """
             add_function_to_prompt block_requests_for_models_without_pricing budget_duration cache cache_params
-            callbacks content_policy_fallbacks context_window_fallbacks cost_discount_config cost_margin_config
+            callbacks content_policy_fallbacks context_window_fallbacks
             custom_prometheus_metadata_labels custom_prometheus_tags custom_provider_map
             default_internal_user_params default_key_generate_params default_team_params default_team_settings
             disable_add_transform_inline_image_block disable_copilot_system_to_assistant
@@ -239,7 +254,7 @@ _MAX_NEAR = 2
 
 def standing(section: str, name: str) -> Standing:
     """What becomes of a key of a section, both without the numbers of lists."""
-    if name in READ[section]:
+    if name in READ[section] or (section in (PARAMS, INFO) and price_of(name)):
         return Standing.ACTED_ON
     family = FAMILIES.get(section)
     known = name in ACCEPTED[section] or (family is not None and family.fullmatch(name))

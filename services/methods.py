@@ -44,6 +44,7 @@ class Exchange(Generic[Up, Down]):
 
 INFERENCE = Exchange("/gateway.v1.Inference/Exchange", r.EdgeFrame, r.RouterFrame, r.EdgeBatch, r.RouterBatch)
 CHECK_HEALTH = Unary("/gateway.v1.Inference/CheckHealth", r.CheckHealthRequest, r.CheckHealthResponse)
+ESTIMATE_COST = Unary("/gateway.v1.Inference/EstimateCost", r.EstimateCostRequest, r.EstimateCostResponse, reads=True)
 
 ADMISSION = Exchange(
     "/gateway.v1.Admission/Exchange",
@@ -71,6 +72,7 @@ QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.
 ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     INFERENCE,
     CHECK_HEALTH,
+    ESTIMATE_COST,
     ADMISSION,
     CREATE_KEY,
     GET_KEY,

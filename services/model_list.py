@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from services.costs import CALL_COSTS, TOKEN_COSTS, Costs, price_of
 from services.section import Section
 from services.yamltext import ConfigError, Place
 
@@ -18,8 +19,8 @@ _MAX_TIMEOUT_SECONDS = 86_400
 _MIN_TIMEOUT_SECONDS = Decimal("0.001")
 # The largest count that any provider states is a few million; beyond this a digit has slipped.
 _MAX_COUNT = 1_000_000_000_000
-# In USD a token. 1,000 is the largest power of ten whose rate (nano-USD per million tokens) fits an int64; it also
-# catches prices that were meant for a million tokens.
+# In USD a token, or a call. 1,000 is the largest power of ten whose rate (nano-USD per million tokens) fits an int64;
+# it also catches prices that were meant for a million tokens.
 _MAX_COST = 1_000
 
 # What some providers need to know beside an address and a key, by LiteLLM's names for it.
@@ -99,18 +100,6 @@ BODY_MEMBERS = (
 
 # The same of an embeddings body.
 READING_MEMBERS = ("dimensions", "encoding_format", "input_type")
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What a deployment charges, in USD per token; None where the file does not say."""
-
-    input_cost_per_token: Decimal | None = None
-    output_cost_per_token: Decimal | None = None
-    cache_read_input_token_cost: Decimal | None = None
-    cache_creation_input_token_cost: Decimal | None = None
-    # USD per search: a rerank of up to a hundred documents.
-    input_cost_per_query: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,19 +232,16 @@ def _info(section: Section, deployment_id: str) -> ModelInfo:
 
 def _costs(params: Section, info: Section) -> Costs:
     """Each cost by itself: from `litellm_params`, else from `model_info`."""
-
-    def cost(name: str) -> Decimal | None:
-        ours = params.number(name, lowest=0, highest=_MAX_COST)
-        theirs = info.number(name, lowest=0, highest=_MAX_COST)
-        return theirs if ours is None else ours
-
-    return Costs(
-        input_cost_per_token=cost("input_cost_per_token"),
-        output_cost_per_token=cost("output_cost_per_token"),
-        cache_read_input_token_cost=cost("cache_read_input_token_cost"),
-        cache_creation_input_token_cost=cost("cache_creation_input_token_cost"),
-        input_cost_per_query=cost("input_cost_per_query"),
-    )
+    costs: dict[str, Decimal] = {}
+    for section in (info, params):
+        # Beside those that have a name of their own, the many that are made of it: `..._above_200k_tokens_flex`.
+        for name in (*CALL_COSTS, *TOKEN_COSTS, *section.raw):
+            if price_of(name) is None:
+                continue
+            cost = section.number(name, lowest=0, highest=_MAX_COST)
+            if cost is not None:
+                costs[name] = cost
+    return costs
 
 
 def _count(section: Section, name: str) -> int | None:

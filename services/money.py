@@ -6,8 +6,11 @@ one becomes of it only where a JSON answer shows dollars.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+
+from gateway.v1.common_pb2 import TokenUsage
 
 NANO_USD = 1_000_000_000
 MTOK = 1_000_000
@@ -40,17 +43,35 @@ def usd_text(nano_usd: int) -> str:
     return f"{sign}{dollars}.{rest:09d}".rstrip("0").rstrip(".")
 
 
-def _half_even(weighed: int) -> int:
-    """Nano-USD of a sum in nano-USD times MTOK, by integers alone: this is on the path of every call."""
-    whole, rest = divmod(weighed, MTOK)
-    return whole + (2 * rest > MTOK or (2 * rest == MTOK and whole & 1))
+def half_even(part: int, unit: int) -> int:
+    """`part / unit`, neither below 0, to the nearest whole, by integers alone: this is on the path of every call."""
+    whole, rest = divmod(part, unit)
+    return whole + (2 * rest > unit or (2 * rest == unit and whole & 1))
+
+
+# What a class of tokens costs that nobody prices: as the first of these that somebody does.
+PART_OF: Mapping[str, tuple[str, ...]] = {
+    "input": (),
+    "output": (),
+    "cache_read": ("input",),
+    "cache_write": ("input",),
+    "request": (),
+    "cache_write_1h": ("cache_write", "input"),
+    "cache_read_audio": ("cache_read", "input_audio", "input"),
+    "input_audio": ("input",),
+    "input_image": ("input",),
+    "reasoning": ("output",),
+    "output_audio": ("output",),
+    "output_image": ("output",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a deployment charges: nano-USD per million tokens, and nano-USD per call.
+    """What a deployment charges: nano-USD per million tokens, and nano-USD per call, or search (`request`).
 
-    The token classes are disjoint here: `input` is for tokens neither read from nor written to a cache.
+    The classes are disjoint here: `input` is for text neither read from nor written to a cache, `cache_write` for what
+    is kept five minutes, `output` for text that the caller sees. Nothing is filled in; `Rates.of` does that.
     """
 
     input: int = 0
@@ -58,31 +79,84 @@ class Rates:
     cache_read: int = 0
     cache_write: int = 0
     request: int = 0
+    cache_write_1h: int = 0
+    cache_read_audio: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    reasoning: int = 0
+    output_audio: int = 0
+    output_image: int = 0
 
-    def cost(
-        self,
-        *,
-        input_tokens: int,
-        output_tokens: int,
-        cache_read_tokens: int = 0,
-        cache_write_tokens: int = 0,
-        requests: int = 1,
-    ) -> int:
-        """Nano-USD of one call, rounded once, half-even. `input_tokens` includes the cached ones, as OpenAI counts.
-
-        requests: how often the fixed price is charged.
-        """
-        plain = max(0, input_tokens - cache_read_tokens - cache_write_tokens)
-        weighed = (
-            plain * self.input
-            + output_tokens * self.output
-            + cache_read_tokens * self.cache_read
-            + cache_write_tokens * self.cache_write
+    @classmethod
+    def of(cls, **stated: int) -> Rates:
+        """The rates that are stated, by the names of the members, and what follows from them for the others."""
+        return cls(
+            **{
+                name: next((stated[each] for each in (name, *others) if each in stated), 0)
+                for name, others in PART_OF.items()
+            }
         )
-        return _half_even(weighed) + self.request * requests
+
+    @property
+    def dearest_input(self) -> int:
+        """The most that a token of the input can cost, whatever it is."""
+        return max(
+            self.input,
+            self.cache_read,
+            self.cache_write,
+            self.cache_write_1h,
+            self.cache_read_audio,
+            self.input_audio,
+            self.input_image,
+        )
+
+    @property
+    def dearest_output(self) -> int:
+        """The most that a token of the output can cost, whatever it is."""
+        return max(self.output, self.reasoning, self.output_audio, self.output_image)
+
+    def cost(self, usage: TokenUsage) -> int:
+        """Nano-USD of one call, rounded once, half-even."""
+        return half_even(self.weigh_input(usage) + self.weigh_output(usage), MTOK) + self.fixed(usage)
+
+    def fixed(self, usage: TokenUsage) -> int:
+        """What the call itself costs, or its searches, in nano-USD."""
+        return self.request * max(1, usage.requests)
+
+    def weigh_input(self, usage: TokenUsage) -> int:
+        """What the input costs, in nano-USD times MTOK.
+
+        More cached tokens than input do not make a refund. Sound and pictures beyond what the caches leave are taken
+        for cached: some providers count both, and do not say what was cached.
+        """
+        left = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
+        audio = min(usage.input_audio_tokens, left)
+        image = min(usage.input_image_tokens, left - audio)
+        hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
+        heard = min(usage.cache_read_audio_tokens, usage.cache_read_tokens)
+        return (
+            (left - audio - image) * self.input
+            + audio * self.input_audio
+            + image * self.input_image
+            + (usage.cache_read_tokens - heard) * self.cache_read
+            + heard * self.cache_read_audio
+            + (usage.cache_write_tokens - hour) * self.cache_write
+            + hour * self.cache_write_1h
+        )
+
+    def weigh_output(self, usage: TokenUsage) -> int:
+        """What the output costs, in nano-USD times MTOK. Its parts are never more than the whole."""
+        audio = min(usage.output_audio_tokens, usage.output_tokens)
+        image = min(usage.output_image_tokens, usage.output_tokens - audio)
+        reasoning = min(usage.reasoning_tokens, usage.output_tokens - audio - image)
+        return (
+            (usage.output_tokens - audio - image - reasoning) * self.output
+            + audio * self.output_audio
+            + image * self.output_image
+            + reasoning * self.reasoning
+        )
 
     def ceiling(self, *, input_tokens: int, output_tokens: int, requests: int = 1) -> int:
         """The most that a call of at most these tokens and fixed prices can cost, rounded up."""
-        dearest_input = max(self.input, self.cache_read, self.cache_write)
-        weighed = input_tokens * dearest_input + output_tokens * self.output
+        weighed = input_tokens * self.dearest_input + output_tokens * self.dearest_output
         return -(-weighed // MTOK) + self.request * requests

@@ -19,6 +19,8 @@ from prometheus_client import CollectorRegistry
 
 from edge.main import Edge, build
 from router.call import Caller
+from router.catalog import Catalog, Deployment
+from router.estimates import Estimates
 from router.live import LiveHolds
 from router.service import InferenceService
 from services.config import Config
@@ -30,6 +32,7 @@ from services.methods import (
     CHECK_HEALTH,
     CREATE_KEY,
     DELETE_KEYS,
+    ESTIMATE_COST,
     GET_GATEWAY_BUDGET,
     GET_KEY,
     INFERENCE,
@@ -40,12 +43,22 @@ from services.methods import (
     SET_KEY_BLOCKED,
     UPDATE_KEY,
 )
+from services.money import Rates
 from services.resolve import fixed
 from services.settings import Settings
 from services.transport import Handlers
 
 LOG = structlog.get_logger()
 MASTER_KEY = "sk-master"
+# $2.50, $10 and $1.25 per million tokens.
+PRICED = Deployment(
+    "d",
+    "m",
+    "openai",
+    "priced-model",
+    "",
+    rates=Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000),
+)
 
 
 @dataclass
@@ -62,6 +75,8 @@ class Scene:
     admits: list[keystore_pb2.Admit] = field(default_factory=list)
     settles: list[keystore_pb2.Settle] = field(default_factory=list)
     questions: list[ledger_pb2.QuerySpendRequest] = field(default_factory=list)
+    # What costs are reckoned by.
+    deployment: Deployment = PRICED
     edge: Edge | None = None
 
     def client(self, key: str = MASTER_KEY) -> httpx.AsyncClient:
@@ -145,7 +160,8 @@ class Scene:
             return router_pb2.CheckHealthResponse(deployments=self.checked)
 
         service = InferenceService(run, lambda: catalog, LiveHolds(), LOG)
-        return {INFERENCE: service.exchange, CHECK_HEALTH: check}
+        estimates = Estimates(lambda: Catalog({"m": (self.deployment,)}))
+        return {INFERENCE: service.exchange, CHECK_HEALTH: check, ESTIMATE_COST: estimates.estimate}
 
     def _key(self, name: str) -> keystore_pb2.Key:
         if name not in self.keys:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from gateway.v1 import router_pb2
 
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
+from edge.admin.neighbours import ask_a_router
 from edge.admission import AdmissionClient
 from edge.exchange import Routers
-from services.errors import GatewayError, Reason, unavailable
+from services.errors import GatewayError
 from services.methods import CHECK_HEALTH
 
 # A router gives each deployment ten seconds, and asks many at once.
@@ -49,7 +50,8 @@ class HealthAdmin:
         """A real call to every deployment; to those that `model` or `model_id` names: 503 when none of them is well."""
         model, deployment_id = request.query.get("model", ""), request.query.get("model_id", "")
         asked = router_pb2.CheckHealthRequest(model=model, deployment_id=deployment_id)
-        deployments = (await self._ask_a_router(asked)).deployments
+        answer = await ask_a_router(self._routers, CHECK_HEALTH, asked, timeout_seconds=CHECK_TIMEOUT_SECONDS)
+        deployments = answer.deployments
         healthy = [_row(each) for each in deployments if not each.HasField("error")]
         unhealthy = [
             {**_row(each), "error": GatewayError.from_proto(each.error).message}
@@ -63,18 +65,6 @@ class HealthAdmin:
             "unhealthy_count": len(unhealthy),
         }
         return AdminAnswer(503, body) if (model or deployment_id) and not healthy else body
-
-    async def _ask_a_router(self, asked: router_pb2.CheckHealthRequest) -> router_pb2.CheckHealthResponse:
-        """The first that answers: all have the same deployments."""
-        failure = unavailable("No router is reachable; try again.")
-        for channel in self._routers.channels:
-            try:
-                return await channel.call(CHECK_HEALTH, asked, timeout_seconds=CHECK_TIMEOUT_SECONDS)
-            except GatewayError as error:
-                if error.reason != Reason.ERROR_REASON_UNAVAILABLE:
-                    raise
-                failure = error
-        raise failure
 
 
 def _row(deployment: router_pb2.DeploymentHealth) -> dict[str, object]:

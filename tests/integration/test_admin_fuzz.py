@@ -9,6 +9,7 @@ from gateway.v1 import keystore_pb2, ledger_pb2, router_pb2
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from edge.admin.costs import CalculateSpend, EstimateCost
 from edge.admin.key_members import GenerateKey, RegenerateKey
 from edge.admin.keys import LISTED_BY, NameKey, NameKeys
 from services.errors import GatewayError, Reason
@@ -26,14 +27,8 @@ PARAMETERS = (
     "model_id",
     *sorted(LISTED_BY),
 )
-MEMBERS = sorted(
-    {
-        *GenerateKey.__struct_fields__,
-        *NameKey.__struct_fields__,
-        *NameKeys.__struct_fields__,
-        *RegenerateKey.__struct_fields__,
-    }
-)
+BODIES = (GenerateKey, NameKey, NameKeys, RegenerateKey, EstimateCost, CalculateSpend)
+MEMBERS = sorted({name for body in BODIES for name in body.__struct_fields__})
 
 # What has undone other servers, beside what hypothesis thinks of.
 NASTY = (
@@ -66,6 +61,10 @@ bodies = (
             b'{"max_budget": true}',
             b'{"metadata": ' + b"[" * 5000 + b"]" * 5000 + b"}",
             b'{"keys": [null]}',
+            b'{"model": "m", "input_tokens": 99999999999999999999}',
+            b'{"model": "m", "input_tokens": 1099511627776, "num_requests_per_month": 1099511627776}',
+            b'{"model": "m", "messages": [{"content": [{"text": 5}], "role": null}]}',
+            b'{"completion_response": {"model": "m", "usage": {"prompt_tokens": -1}}}',
             b"[" * 100_000,
             b"\xff\xfe{\x00}\x00",
         ]

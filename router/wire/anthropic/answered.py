@@ -6,6 +6,7 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.wire.chat import Annotation, Count, UrlCitation, count
+from router.wire.tiers import tier_of
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -27,6 +28,10 @@ class Usage(msgspec.Struct, gc=False):
     cache_creation_input_tokens: Count = None
     cache_read_input_tokens: Count = None
     output_tokens_details: _OutputDetails | None = None
+    cache_creation: _CacheCreation | None = None
+    # Texts, or what may come to be.
+    service_tier: object = None
+    speed: object = None
 
     def over(self, earlier: Usage) -> Usage:
         """This count, and an earlier one where this says nothing."""
@@ -38,17 +43,25 @@ class Usage(msgspec.Struct, gc=False):
             return None
         reads, writes = count(self.cache_read_input_tokens), count(self.cache_creation_input_tokens)
         details = self.output_tokens_details or _OutputDetails()
+        written = self.cache_creation or _CacheCreation()
         return common_pb2.TokenUsage(
             input_tokens=count(self.input_tokens) + reads + writes,
             output_tokens=count(self.output_tokens),
             cache_read_tokens=reads,
             cache_write_tokens=writes,
             reasoning_tokens=count(details.thinking_tokens),
+            cache_write_1h_tokens=min(count(written.ephemeral_1h_input_tokens), writes),
+            # A fast answer is dearer, whatever the tier.
+            service_tier=tier_of(self.speed) or tier_of(self.service_tier),
         )
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
     thinking_tokens: Count = None
+
+
+class _CacheCreation(msgspec.Struct, gc=False):
+    ephemeral_1h_input_tokens: Count = None
 
 
 _COUNTS = Usage.__struct_fields__

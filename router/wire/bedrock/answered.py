@@ -8,6 +8,7 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.wire.chat import Annotation, Count, UrlCitation, count
+from router.wire.tiers import tier_of
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -25,6 +26,17 @@ FINISH_REASONS = {
 }
 
 
+class _CacheDetail(msgspec.Struct, rename="camel", gc=False):
+    input_tokens: Count = None
+    ttl: str | None = None
+
+
+class ServiceTier(msgspec.Struct, gc=False):
+    """Which one was served."""
+
+    type: str | None = None
+
+
 class Usage(msgspec.Struct, rename="camel", gc=False):
     """Bedrock's count: inputTokens are those neither read from the cache nor written to it."""
 
@@ -32,17 +44,21 @@ class Usage(msgspec.Struct, rename="camel", gc=False):
     output_tokens: Count = None
     cache_read_input_tokens: Count = None
     cache_write_input_tokens: Count = None
+    cache_details: list[_CacheDetail] | None = None
 
-    def tokens(self) -> common_pb2.TokenUsage | None:
+    def tokens(self, tier: ServiceTier | None = None) -> common_pb2.TokenUsage | None:
         """As OpenAI counts, parts included in the totals; None when there is no count of the output."""
         if self.output_tokens is None:
             return None
         reads, writes = count(self.cache_read_input_tokens), count(self.cache_write_input_tokens)
+        hour = sum(count(each.input_tokens) for each in self.cache_details or () if each.ttl == "1h")
         return common_pb2.TokenUsage(
             input_tokens=count(self.input_tokens) + reads + writes,
             output_tokens=count(self.output_tokens),
             cache_read_tokens=reads,
             cache_write_tokens=writes,
+            cache_write_1h_tokens=min(hour, writes),
+            service_tier=tier_of(tier.type if tier else None),
         )
 
 

@@ -7,7 +7,7 @@ import msgspec
 from router.catalog import Deployment
 from router.wire.base import Answer, invalid_response
 from router.wire.bedrock.address import model_of
-from router.wire.bedrock.answered import FINISH_REASONS, Citations, Usage, answer_id
+from router.wire.bedrock.answered import FINISH_REASONS, Citations, ServiceTier, Usage, answer_id
 from router.wire.bedrock.errors import decode_error, is_error
 from router.wire.bedrock.tools import JSON_TOOL
 from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ThinkingBlock, ToolCall, arguments_of
@@ -61,6 +61,7 @@ class _Answered(msgspec.Struct, rename="camel"):
     output: _Output | None = None
     stop_reason: str | None = None
     usage: Usage | None = None
+    service_tier: ServiceTier | None = None
 
 
 _decoder = msgspec.json.Decoder(_Answered)
@@ -80,7 +81,7 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
             raise decode_error(200, {}, body, deployment)
         raise invalid_response(deployment, "it has no content")
     message = _message(said.content)
-    usage = answered.usage.tokens() if answered.usage else None
+    usage = answered.usage.tokens(answered.service_tier) if answered.usage else None
     finish_reason = FINISH_REASONS.get(answered.stop_reason or "", "stop")
     if finish_reason == "tool_calls" and not message.tool_calls:
         # The only call was of the tool that stands in for the answer.

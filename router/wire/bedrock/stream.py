@@ -22,7 +22,7 @@ from gateway.v1 import common_pb2
 from router.catalog import Deployment
 from router.wire.base import BrokenStream, HttpRequest
 from router.wire.bedrock.address import model_of
-from router.wire.bedrock.answered import FINISH_REASONS, Citations, Reasoning, Usage, answer_id
+from router.wire.bedrock.answered import FINISH_REASONS, Citations, Reasoning, ServiceTier, Usage, answer_id
 from router.wire.bedrock.errors import decode_exception
 from router.wire.bedrock.response import SERVER_TOOL
 from router.wire.bedrock.tools import JSON_TOOL
@@ -64,6 +64,7 @@ class Event(msgspec.Struct, rename="camel", gc=False):
     delta: _Delta | None = None
     stop_reason: str | None = None
     usage: Usage | None = None
+    service_tier: ServiceTier | None = None
 
 
 _decoder = msgspec.json.Decoder(Event)
@@ -99,6 +100,7 @@ class ConverseStream(TranslatedStream):
         self._tools = 0
         self._content_chars = 0
         self._usage: Usage | None = None
+        self._service_tier: ServiceTier | None = None
 
     def read(self, event: bytes) -> None:
         """One whole message."""
@@ -130,7 +132,7 @@ class ConverseStream(TranslatedStream):
 
     def usage(self) -> common_pb2.TokenUsage | None:
         """As the provider has reported it; None when it has not."""
-        return self._usage.tokens() if self._usage is not None else None
+        return self._usage.tokens(self._service_tier) if self._usage is not None else None
 
     def _begin(self, event: Event) -> None:
         if not self.has_begun:
@@ -233,6 +235,7 @@ class ConverseStream(TranslatedStream):
 
     def _close(self, event: Event) -> None:
         self._usage = event.usage or self._usage
+        self._service_tier = event.service_tier or self._service_tier
         # It comes last; without an end of the answer before it something was lost.
         self.done = bool(self.finish_reason)
 

@@ -8,6 +8,7 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.wire.chat import Count, count
+from router.wire.tiers import tier_of
 
 FINISH_REASONS = {
     "STOP": "stop",
@@ -102,6 +103,14 @@ class PromptFeedback(msgspec.Struct, rename="camel", gc=False):
     block_reason_message: str | None = None
 
 
+class _ModalityCount(msgspec.Struct, rename="camel", gc=False):
+    modality: str | None = None
+    token_count: Count = None
+
+
+_Modalities = list[_ModalityCount] | None
+
+
 class Usage(msgspec.Struct, rename="camel", gc=False):
     """Gemini's count: thoughts beside the candidates, prompts of its own tools beside the prompt."""
 
@@ -111,6 +120,13 @@ class Usage(msgspec.Struct, rename="camel", gc=False):
     tool_use_prompt_token_count: Count = None
     cached_content_token_count: Count = None
     total_token_count: Count = None
+    prompt_tokens_details: _Modalities = None
+    candidates_tokens_details: _Modalities = None
+    cache_tokens_details: _Modalities = None
+    tool_use_prompt_tokens_details: _Modalities = None
+    # Texts, or what may come to be: AI Studio's word for the tier, and Vertex AI's.
+    service_tier: object = None
+    traffic_type: object = None
 
     def over(self, earlier: Usage) -> Usage:
         """This count, and an earlier one where this says nothing."""
@@ -129,7 +145,22 @@ class Usage(msgspec.Struct, rename="camel", gc=False):
             output_tokens=said if includes_thoughts else said + thought,
             cache_read_tokens=count(self.cached_content_token_count),
             reasoning_tokens=thought,
+            cache_read_audio_tokens=_of("AUDIO", self.cache_tokens_details),
+            input_audio_tokens=self._not_cached("AUDIO"),
+            input_image_tokens=self._not_cached("IMAGE"),
+            output_audio_tokens=_of("AUDIO", self.candidates_tokens_details),
+            output_image_tokens=_of("IMAGE", self.candidates_tokens_details),
+            service_tier=tier_of(self.service_tier) or tier_of(self.traffic_type),
         )
+
+    def _not_cached(self, modality: str) -> int:
+        """Of the input; its details tell of all that was read, from the cache too."""
+        read = _of(modality, self.prompt_tokens_details) + _of(modality, self.tool_use_prompt_tokens_details)
+        return max(0, read - _of(modality, self.cache_tokens_details))
+
+
+def _of(modality: str, counts: _Modalities) -> int:
+    return sum(count(each.token_count) for each in counts or () if each.modality == modality)
 
 
 _COUNTS = Usage.__struct_fields__

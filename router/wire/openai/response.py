@@ -9,6 +9,7 @@ from router.catalog import Deployment
 from router.wire.base import Answer, invalid_response
 from router.wire.openai.answer import AnswerFixes
 from router.wire.openai.errors import decode_stream_error
+from router.wire.tiers import tier_of
 
 # No model counts further; a larger number is a broken provider and must not become money.
 MAX_TOKENS = 1 << 40
@@ -20,6 +21,8 @@ ABSENT = msgspec.Raw()
 
 
 class _InputDetails(msgspec.Struct, gc=False):
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
     cached_tokens: _Count = None
     cache_write_tokens: _Count = None
     cache_creation_tokens: _Count = None
@@ -27,6 +30,8 @@ class _InputDetails(msgspec.Struct, gc=False):
 
 class _OutputDetails(msgspec.Struct, gc=False):
     reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -68,6 +73,7 @@ class _Choice(msgspec.Struct, gc=False):
 class _Completion(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = ABSENT
+    service_tier: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
 
 
@@ -94,7 +100,7 @@ def decode(body: bytes, deployment: Deployment) -> Answer:
         raise decode_stream_error(body, deployment)
     if not completion.choices:
         raise invalid_response(deployment, "it has no choices")
-    usage = usage_of(completion.usage)
+    usage = usage_of(completion.usage, completion.service_tier)
     content_bytes = 0
     if usage is None:
         content_bytes = sum(choice.message.size() for choice in completion.choices if choice.message)
@@ -106,8 +112,9 @@ def decode(body: bytes, deployment: Deployment) -> Answer:
     )
 
 
-def usage_of(raw: msgspec.Raw) -> common_pb2.TokenUsage | None:
-    """A `usage` member as tokens; None when it is absent, null or senseless."""
+def usage_of(raw: msgspec.Raw, service_tier: msgspec.Raw = ABSENT) -> common_pb2.TokenUsage | None:
+    """A `usage` member as tokens, with what stands beside it as `service_tier`; None when it is absent, null or
+    senseless."""
     if is_nothing(raw):
         return None
     try:
@@ -117,7 +124,8 @@ def usage_of(raw: msgspec.Raw) -> common_pb2.TokenUsage | None:
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return None
     inputs = usage.prompt_tokens_details or _NO_INPUT_DETAILS
-    reasoning = _count((usage.completion_tokens_details or _NO_OUTPUT_DETAILS).reasoning_tokens)
+    outputs = usage.completion_tokens_details or _NO_OUTPUT_DETAILS
+    reasoning = _count(outputs.reasoning_tokens)
     prompt, completion = _count(usage.prompt_tokens), _count(usage.completion_tokens)
     if reasoning and _count(usage.total_tokens) == prompt + completion + reasoning:
         # xAI reports, and bills, reasoning beside the completion; OpenAI within it.
@@ -134,6 +142,11 @@ def usage_of(raw: msgspec.Raw) -> common_pb2.TokenUsage | None:
         or _count(inputs.cache_creation_tokens)
         or _count(usage.cache_creation_input_tokens),
         reasoning_tokens=reasoning,
+        input_audio_tokens=_count(inputs.audio_tokens),
+        input_image_tokens=_count(inputs.image_tokens),
+        output_audio_tokens=_count(outputs.audio_tokens),
+        output_image_tokens=_count(outputs.image_tokens),
+        service_tier=tier_of(bytes(service_tier).decode("utf-8", "replace").strip('"')),
     )
 
 

@@ -49,6 +49,7 @@ class _Usage(msgspec.Struct, gc=False):
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = ABSENT
+    service_tier: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     object: msgspec.Raw = ABSENT
     # Where Groq reports to callers who have not asked, and hosts in front of it still do.
@@ -73,6 +74,7 @@ class ChatStream:
         self._done = False
         self._error: GatewayError | None = None
         self._usage = ABSENT
+        self._service_tier = ABSENT
         self._finish_reason = ""
         self._content_events = 0
         self._content_bytes = 0
@@ -101,7 +103,7 @@ class ChatStream:
         error = self._error
         if error is None and not (complete and self._has_choices):
             error = self._cut_off()
-        usage = usage_of(self._usage)
+        usage = usage_of(self._usage, self._service_tier)
         if usage is None:
             self._count()
         return StreamEnd(
@@ -163,6 +165,8 @@ class ChatStream:
             self._error = invalid_response(self._deployment, "an event of its stream is no chat completion chunk")
             return b""
         has_usage = not is_nothing(chunk.usage)
+        if not is_nothing(chunk.service_tier):
+            self._service_tier = chunk.service_tier
         if chunk.x_groq is not None and not is_nothing(chunk.x_groq.usage) and self._usage is ABSENT:
             self._usage = chunk.x_groq.usage
         if has_usage:

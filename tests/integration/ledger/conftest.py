@@ -86,7 +86,13 @@ def new_entry() -> NewEntry:
                 key_id=key_id, user_id=user_id, team_id="team", organization_id="org", end_user_id="end", tags=tags
             ),
             usage=common_pb2.TokenUsage(
-                input_tokens=10, output_tokens=20, cache_read_tokens=3, cache_write_tokens=2, reasoning_tokens=1
+                input_tokens=10,
+                output_tokens=20,
+                cache_read_tokens=3,
+                cache_write_tokens=2,
+                reasoning_tokens=1,
+                cache_write_1h_tokens=1,
+                service_tier=common_pb2.SERVICE_TIER_FLEX,
             ),
             attempts=[
                 ledger_pb2.Attempt(

@@ -44,6 +44,13 @@ ENTRIES = st.builds(
         cache_read_tokens=AMOUNTS,
         cache_write_tokens=AMOUNTS,
         reasoning_tokens=AMOUNTS,
+        cache_write_1h_tokens=AMOUNTS,
+        cache_read_audio_tokens=AMOUNTS,
+        input_audio_tokens=AMOUNTS,
+        input_image_tokens=AMOUNTS,
+        output_audio_tokens=AMOUNTS,
+        output_image_tokens=AMOUNTS,
+        service_tier=st.sampled_from(common_pb2.ServiceTier.values()),
     ),
     cost_nano_usd=AMOUNTS,
     held_nano_usd=AMOUNTS,
@@ -74,6 +81,7 @@ def stored(entry: ledger_pb2.Entry) -> dict[str, Any]:
         "dispatch_id": uuid.UUID(row["dispatch_id"]),
         "tags": msgspec.json.encode(row["tags"]).decode(),
         "attempts": msgspec.json.encode(row["attempts"]).decode(),
+        "usage_parts": msgspec.json.encode(row["usage_parts"]).decode(),
     }
 
 
@@ -114,3 +122,10 @@ def test_lists_are_bounded():
 @pytest.mark.parametrize(("size", "well_formed"), [(0, False), (15, False), (16, True), (17, False)])
 def test_an_id_has_sixteen_bytes(size, well_formed):
     assert is_well_formed(ledger_pb2.Entry(dispatch_id=bytes(size))) is well_formed
+
+
+def test_a_part_of_the_usage_that_a_later_version_writes_is_passed_over() -> None:
+    record = stored(ledger_pb2.Entry(dispatch_id=bytes(16), usage=common_pb2.TokenUsage(input_audio_tokens=3)))
+    assert record["usage_parts"] == '{"input_audio_tokens":3}'
+    record["usage_parts"] = '{"input_audio_tokens":3,"smell_tokens":9}'
+    assert entry_of(record).usage == common_pb2.TokenUsage(input_audio_tokens=3)

@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 from router.accounting import Accounting, Attempt, Outcome, entry_of, interrupted_entry
 from router.catalog import Deployment
 from router.metrics import CallMetrics
+from router.providers.tariff import Band, Tariff
+from services.costs import STANDARD
 from services.errors import GatewayError, Reason, unavailable
 from services.money import Rates
 
 # $2.50, $10 and $1.25 per million tokens.
-RATES = Rates(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
+RATES = Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
 SUCCESS, FAILURE = ledger_pb2.ENTRY_STATUS_SUCCESS, ledger_pb2.ENTRY_STATUS_FAILURE
 CANCELLED = ledger_pb2.ENTRY_STATUS_CANCELLED
 REPORTED = common_pb2.TokenUsage(input_tokens=100, output_tokens=20, cache_read_tokens=40, reasoning_tokens=5)
@@ -25,7 +27,7 @@ REPORTED = common_pb2.TokenUsage(input_tokens=100, output_tokens=20, cache_read_
 REPORTED_COST = 60 * 2_500 + 40 * 1_250 + 20 * 10_000
 
 
-def deployment(name: str = "d1", rates: Rates = RATES, *, unpriced: bool = False) -> Deployment:
+def deployment(name: str = "d1", rates: Rates | Tariff = RATES, *, unpriced: bool = False) -> Deployment:
     return Deployment(name, "gpt", "openai", "gpt-4o", "https://api.example", rates=rates, unpriced=unpriced)
 
 
@@ -87,6 +89,26 @@ def test_an_entry_says_all_that_is_known() -> None:
         duration_ms=30,
         first_token_ms=7,
         epoch="e1",
+    )
+
+
+def test_each_attempt_is_priced_at_the_tier_that_served_it_and_their_tokens_are_added() -> None:
+    flex = common_pb2.SERVICE_TIER_FLEX
+    cheap = Rates.of(input=1_000_000_000, output=4_000_000_000, output_audio=9_000_000_000)
+    tariff = Tariff({STANDARD: (Band(-1, RATES),), flex: (Band(-1, cheap),)})
+    spoken = common_pb2.TokenUsage(input_tokens=10, output_tokens=3, output_audio_tokens=1, service_tier=flex)
+    lost = Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
+    tried = Attempt(deployment(rates=tariff), 1, provider_status=200, error_reason=lost, usage=REPORTED)
+    answered = Attempt(deployment(rates=tariff), 1, provider_status=200, usage=spoken)
+    entry = entry_of(request(), outcome(SUCCESS, tried, answered))
+    assert entry.cost_nano_usd == REPORTED_COST + 10 * 1_000 + 2 * 4_000 + 1 * 9_000
+    assert entry.usage == common_pb2.TokenUsage(
+        input_tokens=110,
+        output_tokens=23,
+        cache_read_tokens=40,
+        reasoning_tokens=5,
+        output_audio_tokens=1,
+        service_tier=flex,
     )
 
 
@@ -208,11 +230,7 @@ def test_only_what_was_reported_exceeds_a_hold(given_attempts, held, bound, body
     call = request(held=held, bound=bound, stream=stream)
     entry = entry_of(call, outcome(CANCELLED, *given_attempts, body_bytes=body_bytes))
     reported = sum(
-        attempt.deployment.rates.cost(
-            input_tokens=attempt.usage.input_tokens, output_tokens=attempt.usage.output_tokens
-        )
-        for attempt in given_attempts
-        if attempt.usage is not None
+        attempt.deployment.rates.cost(attempt.usage) for attempt in given_attempts if attempt.usage is not None
     )
     assert reported <= entry.cost_nano_usd <= max(reported, held)
     if not entry.estimated:
@@ -304,6 +322,9 @@ def test_searches_are_billed_as_often_as_they_were_made() -> None:
         usage = common_pb2.TokenUsage(input_tokens=10, requests=requests)
         attempt = Attempt(deployment(rates=rates), latency_ms=1, provider_status=200, usage=usage)
         assert entry_of(request(), outcome(SUCCESS, attempt)).cost_nano_usd == cost
+    lost = Attempt(deployment(rates=rates), 1, provider_status=200, usage=usage)
+    both = entry_of(request(), outcome(SUCCESS, lost, attempt))
+    assert (both.usage.requests, both.cost_nano_usd) == (6, 320)
 
 
 @pytest.mark.parametrize("operation", [common_pb2.OPERATION_EMBEDDINGS, common_pb2.OPERATION_RERANK])

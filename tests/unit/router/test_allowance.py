@@ -82,6 +82,16 @@ def test_no_limit_beyond_the_providers_own_is_imposed() -> None:
 
 
 amounts = st.integers(0, 10**12)
+
+
+def test_a_class_that_is_dearer_than_text_is_what_a_token_may_cost() -> None:
+    """Sound in, and reasoning out, at three times the price of text."""
+    rates = Rates.of(input=1_000_000, output=2_000_000, input_audio=3_000_000, reasoning=6_000_000)
+    there = replace(PLAIN, rates=rates, ceiling_rates=rates)
+    assert paid_output_tokens(request(30 + 600), there, 30 + 600) is None
+    assert paid_output_tokens(request(30 + 599), there, 30 + 599) == 99
+
+
 rates = st.integers(0, 10**9)
 
 

@@ -9,19 +9,26 @@ import pytest
 from gateway.v1 import common_pb2
 
 from router.catalog import Catalog, Deployment, Prices, build
-from router.providers.prices import Price
+from router.providers.prices import ListPrice
 from router.providers.provider import PROVIDERS
 from router.wire import WIRES
 from services.config import ConfigError, parse
+from services.costs import PriceOf
 from services.money import Rates
 
-LISTED = Price(Rates(100, 200, 50, 100), Rates(1000, 2000, 1000, 1000), 128_000)
+LISTED = ListPrice(
+    {PriceOf("input"): 100, PriceOf("output"): 200, PriceOf("cache_read"): 50},
+    {"input": 1000, "output": 2000, "cache_read": 1000},
+    128_000,
+)
+LISTED_RATES = Rates.of(input=100, output=200, cache_read=50)
+LISTED_CEILING = Rates.of(input=1000, output=2000)
 
 
 class FewPrices:
     """A table of one price: OpenAI's gpt-4o."""
 
-    def find(self, provider: str, model: str) -> Price | None:
+    def find(self, provider: str, model: str) -> ListPrice | None:
         return LISTED if (provider, model) == ("openai", "gpt-4o") else None
 
     def provider_of(self, model: str) -> str | None:
@@ -207,11 +214,11 @@ class TestPrice:
 
     def test_a_listed_price(self) -> None:
         deployment = deployment_of("model: openai/gpt-4o")
-        assert (deployment.rates, deployment.ceiling_rates) == (LISTED.rates, LISTED.ceiling_rates)
+        assert (deployment.rates, deployment.ceiling_rates) == (LISTED_RATES, LISTED_CEILING)
         assert (deployment.unpriced, deployment.max_input_tokens) == (False, 128_000)
 
     def test_a_mocked_deployment_costs_what_the_model_it_names_costs(self) -> None:
-        assert deployment_of("model: openai/gpt-4o, mock_response: x").rates == LISTED.rates
+        assert deployment_of("model: openai/gpt-4o, mock_response: x").rates == LISTED_RATES
 
     def test_a_configured_price_wins_and_needs_no_table(self) -> None:
         def no_table() -> Prices:
@@ -220,14 +227,23 @@ class TestPrice:
         text = """model_list: [{model_name: g, litellm_params:
           {model: openai/gpt-4o, input_cost_per_token: 1e-6, output_cost_per_token: 0}}]"""
         (deployment,) = build(parse(text, name="f", environ={}), {}, no_table).groups["g"]
-        assert deployment.rates == Rates(input=10**9, cache_read=10**9, cache_write=10**9)
+        assert deployment.rates == Rates.of(input=10**9, output=0)
         assert deployment.unpriced is False
 
     def test_base_model_says_what_it_is(self) -> None:
-        assert deployment_of("model: openai/my-name", "{base_model: gpt-4o}").rates == LISTED.rates
+        assert deployment_of("model: openai/my-name", "{base_model: gpt-4o}").rates == LISTED_RATES
         vllm = "model: hosted_vllm/x, api_base: http://h"
-        assert deployment_of(vllm, "{base_model: openai/gpt-4o}").rates == LISTED.rates
-        assert deployment_of(vllm, "{base_model: gpt-4o}").rates == LISTED.rates
+        assert deployment_of(vllm, "{base_model: openai/gpt-4o}").rates == LISTED_RATES
+        assert deployment_of(vllm, "{base_model: gpt-4o}").rates == LISTED_RATES
+
+    def test_a_providers_discount_and_margin_are_part_of_its_price(self) -> None:
+        settings = "litellm_settings: {cost_discount_config: {openai: 0.5}, cost_margin_config: {global: 0.1}}"
+        usage = common_pb2.TokenUsage(input_tokens=10**6, output_tokens=10**6)
+        deployment = deployment_of("model: openai/gpt-4o", rest=settings)
+        assert deployment.rates.cost(usage) == 165, "300 at half the price, and a tenth on it"
+        assert (deployment.ceiling_rates.input, deployment.ceiling_rates.output) == (550, 1100)
+        other = deployment_of("model: groq/x, input_cost_per_token: 1e-6, output_cost_per_token: 0", rest=settings)
+        assert other.rates.cost(usage) == 1_100_000_000
 
     def test_an_unknown_price_is_marked(self) -> None:
         deployment = deployment_of("model: openai/unheard-of")
@@ -292,7 +308,9 @@ class TestToProto:
         )
 
     def test_the_dearest_of_each_kind(self) -> None:
-        row = self.row(self.one(rates=Rates(1, 9, 3, 2, 1)), self.one(rates=Rates(2, 4, 0, 0, 7)))
+        row = self.row(
+            self.one(rates=Rates(1, 8, 2, 2, 1, input_audio=3)), self.one(rates=Rates(2, 4, 0, 0, 7, reasoning=9))
+        )
         assert row == common_pb2.CatalogModel(
             name="g",
             operation=common_pb2.OPERATION_CHAT_COMPLETIONS,

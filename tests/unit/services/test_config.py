@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.config import MAX_FILE_BYTES, Config, ConfigError, Costs, GeneralSettings, load, parse
+from services.config import MAX_FILE_BYTES, Config, ConfigError, GeneralSettings, load, parse
 
 SECRET = "sk-a-secret-of-the-environment"
 
@@ -141,18 +141,31 @@ def test_a_text_cannot_include_a_file() -> None:
 )
 def test_a_cost_is_the_decimal_of_its_text(written: str, value: str) -> None:
     costs = read(entry_text(f"input_cost_per_token: {written}"), {"COST": "0.25"}).model_list[0].costs
-    assert costs.input_cost_per_token == Decimal(value)
+    assert costs == {"input_cost_per_token": Decimal(value)}
 
 
 @given(st.decimals(min_value=0, max_value=1000, places=15))
 def test_any_cost_survives_being_written(cost: Decimal) -> None:
-    assert read(entry_text(f"output_cost_per_token: {cost}")).model_list[0].costs.output_cost_per_token == cost
+    assert read(entry_text(f"output_cost_per_token: {cost}")).model_list[0].costs == {"output_cost_per_token": cost}
 
 
 def test_costs_of_params_win_over_those_of_info_one_by_one() -> None:
     info = "{input_cost_per_token: 1, output_cost_per_token: 2, cache_read_input_token_cost: 3}"
     costs = read(entry_text("input_cost_per_token: 0", info)).model_list[0].costs
-    assert costs == Costs(Decimal(0), Decimal(2), Decimal(3), None)
+    assert costs == {
+        "input_cost_per_token": Decimal(0),
+        "output_cost_per_token": Decimal(2),
+        "cache_read_input_token_cost": Decimal(3),
+    }
+
+
+def test_costs_above_a_length_and_at_a_service_tier_are_read() -> None:
+    config = read(entry_text("input_cost_per_token_above_200k_tokens_flex: 1e-6", "{input_cost_per_token_batches: 2}"))
+    assert config.model_list[0].costs == {
+        "input_cost_per_token_above_200k_tokens_flex": Decimal("1e-6"),
+        "input_cost_per_token_batches": Decimal(2),
+    }
+    assert not config.ignored
 
 
 def test_body_members_are_defaults_with_plain_json_values() -> None:

@@ -85,12 +85,8 @@ def test_no_key_is_in_both_tables() -> None:
     ("section", "name"),
     [
         (PARAMS, "input_cost_per_second"),
-        (PARAMS, "output_cost_per_token_above_200k_tokens"),
-        (PARAMS, "input_cost_per_token_batches"),
-        (INFO, "cache_creation_input_token_cost_above_1hr"),
-        (INFO, "output_cost_per_reasoning_token"),
         (INFO, "search_context_cost_per_query"),
-        (INFO, "input_cost_per_audio_token"),
+        (INFO, "output_cost_per_character_above_128k_tokens"),
         (INFO, "supports_vision"),
         (PARAMS, "aws_batch_role_arn"),
         (PARAMS, "vertex_gcs_bucket"),

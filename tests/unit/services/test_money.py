@@ -7,15 +7,16 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from gateway.v1.common_pb2 import TokenUsage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.money import MAX_BUDGET_NANO_USD, MTOK, Rates, nano_from_usd, usd_from_nano, usd_text
+from services.money import MAX_BUDGET_NANO_USD, MTOK, PART_OF, Rates, nano_from_usd, usd_from_nano, usd_text
 
 int64 = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 tokens = st.integers(min_value=0, max_value=10**9)
 rate = st.integers(min_value=0, max_value=10**18)
-rates = st.builds(Rates, input=rate, output=rate, cache_read=rate, cache_write=rate, request=rate)
+rates = st.builds(Rates, *(rate for _ in PART_OF))
 
 
 @given(int64)
@@ -68,40 +69,110 @@ def test_the_largest_budget_is_exact_in_a_lua_number() -> None:
 
 def test_a_call_costs_what_litellm_says() -> None:
     """gpt-4o, 11 tokens in, 4 of them cached, 5 out: $0.0000725."""
-    gpt_4o = Rates(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000, cache_write=2_500_000_000)
-    assert usd_text(gpt_4o.cost(input_tokens=11, output_tokens=5, cache_read_tokens=4)) == "0.0000725"
+    gpt_4o = Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000, cache_write=2_500_000_000)
+    assert usd_text(gpt_4o.cost(TokenUsage(input_tokens=11, output_tokens=5, cache_read_tokens=4))) == "0.0000725"
 
 
-@given(rates, tokens, tokens, tokens, tokens)
-def test_cost_is_the_exact_sum_rounded_once(each: Rates, plain: int, read: int, written: int, output: int) -> None:
-    exact = Fraction(
-        plain * each.input + read * each.cache_read + written * each.cache_write + output * each.output, MTOK
+# Disjoint counts of each class, in the order of CLASSES.
+CLASSES = (
+    "input",
+    "cache_read",
+    "cache_read_audio",
+    "cache_write",
+    "cache_write_1h",
+    "input_audio",
+    "input_image",
+    "output",
+    "reasoning",
+    "output_audio",
+    "output_image",
+)
+counts = st.tuples(*(tokens for _ in CLASSES))
+
+
+def usage_of(*parts: int) -> TokenUsage:
+    plain, read, heard, written, hour, audio, image, said, thought, spoken, drawn = parts
+    return TokenUsage(
+        input_tokens=plain + read + heard + written + hour + audio + image,
+        output_tokens=said + thought + spoken + drawn,
+        cache_read_tokens=read + heard,
+        cache_read_audio_tokens=heard,
+        cache_write_tokens=written + hour,
+        cache_write_1h_tokens=hour,
+        input_audio_tokens=audio,
+        input_image_tokens=image,
+        reasoning_tokens=thought,
+        output_audio_tokens=spoken,
+        output_image_tokens=drawn,
     )
-    cost = each.cost(
-        input_tokens=plain + read + written,
-        output_tokens=output,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-    )
-    assert cost == round(exact) + each.request
 
 
-@given(rates, tokens, tokens, tokens, tokens, tokens, tokens)
-def test_no_call_within_its_bounds_costs_more_than_the_ceiling(
-    each: Rates, plain: int, read: int, written: int, output: int, spare_input: int, spare_output: int
+@given(rates, counts, st.integers(0, 1000))
+def test_cost_is_the_exact_sum_over_all_classes_rounded_once(
+    each: Rates, parts: tuple[int, ...], searches: int
 ) -> None:
-    input_tokens = plain + read + written
-    cost = each.cost(
-        input_tokens=input_tokens, output_tokens=output, cache_read_tokens=read, cache_write_tokens=written
+    exact = Fraction(sum(part * getattr(each, name) for part, name in zip(parts, CLASSES, strict=True)), MTOK)
+    usage = usage_of(*parts)
+    usage.requests = searches
+    assert each.cost(usage) == round(exact) + each.request * (searches or 1)
+
+
+@given(rates, counts, tokens, tokens, st.integers(0, 1000), st.integers(0, 1000))
+def test_no_call_within_its_bounds_costs_more_than_the_ceiling(
+    each: Rates, parts: tuple[int, ...], spare_input: int, spare_output: int, searches: int, spare_searches: int
+) -> None:
+    usage = usage_of(*parts)
+    usage.requests = searches
+    ceiling = each.ceiling(
+        input_tokens=usage.input_tokens + spare_input,
+        output_tokens=usage.output_tokens + spare_output,
+        requests=max(1, searches + spare_searches),
     )
-    assert cost <= each.ceiling(input_tokens=input_tokens + spare_input, output_tokens=output + spare_output)
+    assert each.cost(usage) <= ceiling
+
+
+@given(rates, tokens, tokens, st.lists(tokens, min_size=8, max_size=8))
+def test_parts_that_overlap_or_exceed_their_whole_cost_no_more_than_the_ceiling(
+    each: Rates, total: int, said: int, parts: list[int]
+) -> None:
+    """Providers count sound in the cache twice, or something else than they say."""
+    read, heard, hour, audio, image, thought, spoken, drawn = parts
+    usage = TokenUsage(
+        input_tokens=total,
+        output_tokens=said,
+        cache_read_tokens=min(read, total),
+        cache_read_audio_tokens=heard,
+        cache_write_1h_tokens=hour,
+        input_audio_tokens=audio,
+        input_image_tokens=image,
+        reasoning_tokens=thought,
+        output_audio_tokens=spoken,
+        output_image_tokens=drawn,
+    )
+    assert 0 <= each.cost(usage) <= each.ceiling(input_tokens=total, output_tokens=said)
+
+
+def test_a_class_that_nobody_prices_costs_what_it_is_part_of() -> None:
+    assert Rates.of(input=1, output=2) == Rates(1, 2, 1, 1, 0, 1, 1, 1, 1, 2, 2, 2)
+    assert Rates.of(input=1, input_audio=5).cache_read_audio == 5, "no cache has a price: it is heard anew"
+    assert Rates.of(input=1, cache_read=3, input_audio=5).cache_read_audio == 3
+    assert Rates.of(input=1, cache_write=4).cache_write_1h == 4
+
+
+@given(st.dictionaries(st.sampled_from(tuple(PART_OF)), rate))
+def test_no_class_is_free_unless_all_that_it_is_part_of_is(stated: dict[str, int]) -> None:
+    filled = Rates.of(**stated)
+    for name, others in PART_OF.items():
+        assert getattr(filled, name) == stated.get(name, getattr(filled, name))
+        if name not in stated:
+            assert getattr(filled, name) in (0, *(stated.get(other) for other in others))
 
 
 def test_a_ceiling_is_rounded_up() -> None:
     assert Rates(input=1).ceiling(input_tokens=1, output_tokens=0) == 1
-    assert Rates(input=1).cost(input_tokens=1, output_tokens=0) == 0
+    assert Rates(input=1).cost(TokenUsage(input_tokens=1)) == 0
 
 
 def test_more_cached_tokens_than_input_do_not_make_a_refund() -> None:
     """A provider that counts cached tokens beside the input, against OpenAI's custom."""
-    assert Rates(input=MTOK, cache_read=1).cost(input_tokens=1, output_tokens=0, cache_read_tokens=5) == 0
+    assert Rates(input=MTOK, cache_read=MTOK).cost(TokenUsage(input_tokens=1, cache_read_tokens=5)) == 5

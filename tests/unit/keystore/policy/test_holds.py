@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.v1.common_pb2 import TokenUsage
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -46,7 +47,7 @@ def test_the_full_hold_pays_for_any_call_within_its_bounds(
     needed = size(price, input_tokens_bound=input_tokens, output_tokens_limit=output_limit, choices=choices)
     output = (output_limit or price.max_output_tokens or DEFAULT_OUTPUT_TOKENS) * max(1, choices)
     charged = Rates(price.input_nano_usd_per_mtok, price.output_nano_usd_per_mtok, request=price.request_nano_usd).cost(
-        input_tokens=input_tokens, output_tokens=output
+        TokenUsage(input_tokens=input_tokens, output_tokens=output)
     )
     assert needed.full_nano_usd >= min(charged, MAX_BUDGET_NANO_USD + 1)
     open_end = not (output_limit or price.max_output_tokens) and price.output_nano_usd_per_mtok > 0

@@ -63,6 +63,26 @@ def test_usage_counts_the_cache_within_the_input(anthropic: Deployment) -> None:
     )
 
 
+def test_what_is_kept_for_an_hour_and_the_tier_are_told_apart(anthropic: Deployment) -> None:
+    """As Anthropic documents `usage` of its prompt caching, its service tiers and its fast mode."""
+    usage: dict[str, Any] = {
+        "input_tokens": 1,
+        "cache_creation_input_tokens": 300,
+        "cache_creation": {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 100},
+        "output_tokens": 4,
+        "service_tier": "batch",
+    }
+    expected = common_pb2.TokenUsage(
+        input_tokens=301, output_tokens=4, cache_write_tokens=300, cache_write_1h_tokens=100
+    )
+    expected.service_tier = common_pb2.SERVICE_TIER_BATCH
+    assert answer_of(anthropic, usage=usage).usage == expected
+    expected.service_tier = common_pb2.SERVICE_TIER_FAST
+    assert answer_of(anthropic, usage={**usage, "service_tier": "priority", "speed": "fast"}).usage == expected
+    expected.service_tier = common_pb2.SERVICE_TIER_UNSPECIFIED
+    assert answer_of(anthropic, usage={**usage, "service_tier": "standard", "speed": ["fast"]}).usage == expected
+
+
 @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 5}])
 def test_no_usage_is_no_usage(anthropic: Deployment, usage: dict[str, Any] | None) -> None:
     answer = answer_of(anthropic, usage=usage, content=[{"type": "text", "text": "日本"}])

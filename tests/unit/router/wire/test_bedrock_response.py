@@ -43,6 +43,23 @@ def test_usage_counts_as_openai_does() -> None:
     assert decode(answered(usage={"inputTokens": 5}), BEDROCK, created=7).usage is None
 
 
+def test_what_is_kept_for_an_hour_and_the_tier_are_told_apart() -> None:
+    """As AWS documents TokenUsage, CacheDetail and ServiceTier."""
+    details = [{"ttl": "1h", "inputTokens": 15}, {"ttl": "5m", "inputTokens": 5}]
+    usage = {"inputTokens": 5, "outputTokens": 3, "cacheWriteInputTokens": 20, "cacheDetails": details}
+    answer = decode(answered(usage=usage, serviceTier={"type": "flex"}), BEDROCK, created=7)
+    assert answer.usage == common_pb2.TokenUsage(
+        input_tokens=25,
+        output_tokens=3,
+        cache_write_tokens=20,
+        cache_write_1h_tokens=15,
+        service_tier=common_pb2.SERVICE_TIER_FLEX,
+    )
+    usual = decode(answered(usage=usage, serviceTier={"type": "default"}), BEDROCK, created=7).usage
+    assert usual is not None
+    assert usual.service_tier == common_pb2.SERVICE_TIER_UNSPECIFIED
+
+
 @pytest.mark.parametrize(
     ("reason", "meant"),
     [

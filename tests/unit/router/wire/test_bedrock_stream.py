@@ -63,6 +63,12 @@ def run(pieces: Iterable[bytes], *, show_usage: bool = False) -> tuple[bytes, St
     return out + end.out, end
 
 
+def test_the_tier_that_was_served_stands_beside_the_usage() -> None:
+    _, end = run([TEXT.replace(METADATA, event("metadata", usage=USAGE, serviceTier={"type": "priority"}))])
+    assert end.usage is not None
+    assert end.usage.service_tier == common_pb2.SERVICE_TIER_PRIORITY
+
+
 def events_in(out: bytes) -> list[dict[str, Any]]:
     return [json.loads(each.removeprefix("data: ")) for each in out.decode().split("\n\n") if each]
 

@@ -77,6 +77,39 @@ def test_thoughts_and_the_prompts_of_googles_tools_are_within_the_totals(gemini:
     )
 
 
+def test_sound_and_pictures_are_told_apart_from_text_and_from_what_was_cached(gemini: Deployment) -> None:
+    """As Google documents `usageMetadata`: the prompt's details hold all that was read, from the cache too."""
+    usage: dict[str, Any] = {
+        "promptTokenCount": 1000,
+        "candidatesTokenCount": 1300,
+        "totalTokenCount": 2300,
+        "cachedContentTokenCount": 500,
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 300},
+            {"modality": "AUDIO", "tokenCount": 600},
+            {"modality": "IMAGE", "tokenCount": 100},
+        ],
+        "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 400}, {"modality": "TEXT", "tokenCount": 100}],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}, {"modality": None}, {}],
+        "serviceTier": "flex",
+    }
+    expected = common_pb2.TokenUsage(
+        input_tokens=1000,
+        output_tokens=1300,
+        cache_read_tokens=500,
+        cache_read_audio_tokens=400,
+        input_audio_tokens=200,
+        input_image_tokens=100,
+        output_image_tokens=1290,
+        service_tier=common_pb2.SERVICE_TIER_FLEX,
+    )
+    assert answer_of(gemini, candidates=[candidate()], usageMetadata=usage).usage == expected
+    usage |= {"serviceTier": 5, "trafficType": "ON_DEMAND_PRIORITY"}
+    found = answer_of(gemini, candidates=[candidate()], usageMetadata=usage).usage
+    assert found is not None
+    assert found.service_tier == common_pb2.SERVICE_TIER_PRIORITY
+
+
 def test_thoughts_that_are_counted_among_the_candidates_are_counted_once(gemini: Deployment) -> None:
     usage = {"promptTokenCount": 10, "candidatesTokenCount": 30, "thoughtsTokenCount": 20, "totalTokenCount": 40}
     found = answer_of(gemini, candidates=[candidate()], usageMetadata=usage).usage

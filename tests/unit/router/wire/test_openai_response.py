@@ -80,6 +80,30 @@ def test_usage_is_read_from_what_hosts_send(text: bytes, tokens: common_pb2.Toke
     assert usage(text) == tokens
 
 
+def test_sound_pictures_and_the_tier_that_was_served_are_told_apart(deployment: Deployment) -> None:
+    """As OpenAI documents `usage` of models that hear and speak, and `service_tier` of the answer."""
+    body = (
+        b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"service_tier":"priority","usage":{'
+        b'"prompt_tokens":30,"completion_tokens":20,"prompt_tokens_details":{"audio_tokens":7,"image_tokens":5},'
+        b'"completion_tokens_details":{"audio_tokens":9,"image_tokens":null,"reasoning_tokens":2}}}'
+    )
+    assert decode(body, deployment).usage == common_pb2.TokenUsage(
+        input_tokens=30,
+        output_tokens=20,
+        reasoning_tokens=2,
+        input_audio_tokens=7,
+        input_image_tokens=5,
+        output_audio_tokens=9,
+        service_tier=common_pb2.SERVICE_TIER_PRIORITY,
+    )
+
+
+@pytest.mark.parametrize("tier", [b'"default"', b'"auto"', b"null", b"5", b'["flex"]', b'"flex\\u0000"', b'"\xff"'])
+def test_any_other_word_for_a_tier_is_the_usual_one(tier: bytes) -> None:
+    found = usage_of(msgspec.Raw(b'{"prompt_tokens":3}'), msgspec.Raw(tier))
+    assert found == common_pb2.TokenUsage(input_tokens=3)
+
+
 def test_reasoning_that_a_host_counts_beside_the_completion_is_added_to_it() -> None:
     """xAI's totals show which of the two it does."""
     details = b'"completion_tokens_details":{"reasoning_tokens":5}'

@@ -66,6 +66,15 @@ def test_a_text_stream_reaches_the_caller_but_for_the_usage_event_and_the_termin
     assert end.usage == common_pb2.TokenUsage(input_tokens=19, output_tokens=5, cache_read_tokens=8, reasoning_tokens=2)
 
 
+def test_the_tier_that_was_served_is_part_of_the_usage(deployment: Deployment) -> None:
+    """OpenAI tells it in every chunk; the last word counts."""
+    counted = chunk(usage={"prompt_tokens": 3, "completion_tokens": 4}, service_tier="flex")
+    events = [chunk("a", service_tier="auto"), chunk(finish="stop", service_tier="flex"), counted, DONE]
+    _, end = run(deployment, events)
+    assert end.usage is not None
+    assert end.usage.service_tier == common_pb2.SERVICE_TIER_FLEX
+
+
 def test_a_caller_who_asks_for_usage_gets_every_byte(deployment: Deployment) -> None:
     out, end = run(deployment, [TEXT], show_usage=True)
     assert out + end.last == TEXT
