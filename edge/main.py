@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import version
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -36,6 +37,7 @@ class Edge:
         authenticator = Authenticator(runtime.settings.master_key)
         metrics = EdgeMetrics(runtime.registry)
         mint = IdMint()
+        own_version = version("tollhouse")
         self._routers = Routers(runtime.routers, runtime.log)
         self._admission = AdmissionClient(keystore, self._routers.open_calls, runtime.log)
 
@@ -48,6 +50,7 @@ class Edge:
                 mint=mint,
                 metrics=metrics,
                 max_body_bytes=runtime.settings.max_body_bytes,
+                version=own_version,
                 budget_exceeded_status=runtime.config.litellm_settings.budget_exceeded_status_code,
                 log=runtime.log,
             )

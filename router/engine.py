@@ -24,6 +24,7 @@ from router.catalog import Catalog, Deployment
 from router.credentials import Signer, masked, signed
 from router.dispatch import Dispatch
 from router.growth import Extend, Growth, can_grow
+from router.passed_on import passed_on
 from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
 from router.selection import Selection
@@ -110,6 +111,7 @@ class Engine:
         dispatch.body_bytes = len(body)
         failure: GatewayError | None = None
         for name in chain:
+            dispatch.begin_group()
             try:
                 return await self._try_group(caller, dispatch, groups[name], body)
             except GatewayError as error:
@@ -189,7 +191,7 @@ class Engine:
         dispatch.begin_attempt(deployment, request.dropped)
         transport = self._transport if deployment.mock_response is None else self._mock
         async with transport.open(request, deployment, timeout_seconds=timeout_seconds) as response:
-            dispatch.answers(response.status)
+            dispatch.answers(response.status, passed_on(response.headers))
             if not 200 <= response.status < 300:
                 said = await response.read(MAX_ERROR_BODY_BYTES)
                 error = wire.decode_error(response.status, response.headers, masked(said, request), deployment)
