@@ -24,6 +24,12 @@ LINK_TIMEOUT_SECONDS = 2.0
 _Link = Link[keystore_pb2.AdmissionFrame, keystore_pb2.AdmissionReplyFrame]
 
 
+class Refused(GatewayError):
+    """A keystore's refusal. principal: whose call it was; None when that is not known."""
+
+    principal: common_pb2.Principal | None = None
+
+
 class AdmissionClient:
     """Asks for leave, one frame a call; answers are told apart by their sequence.
 
@@ -72,7 +78,7 @@ class AdmissionClient:
         return self._link is not None
 
     async def admit(self, admit: keystore_pb2.Admit) -> keystore_pb2.Admitted:
-        """Leave for one call. GatewayError: the refusal, or UNAVAILABLE when no keystore answers.
+        """Leave for one call. GatewayError: the refusal (Refused), or UNAVAILABLE when no keystore answers.
 
         A link that breaks before the answer is tried once more: a repeated dispatch id gets the hold it placed.
         """
@@ -85,7 +91,9 @@ class AdmissionClient:
                     raise closed.as_error() from None
                 continue
             if reply.HasField("refused"):
-                raise GatewayError.from_proto(reply.refused)
+                refused = Refused.from_proto(reply.refused)
+                refused.principal = reply.principal if reply.HasField("principal") else None
+                raise refused
             return reply.admitted
         raise AssertionError("the loop returns or raises")
 

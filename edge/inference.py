@@ -14,14 +14,16 @@ from typing import Any
 from gateway.v1 import common_pb2, keystore_pb2, router_pb2
 from structlog.typing import FilteringBoundLogger
 
-from edge.admission import AdmissionClient
+from edge.admission import AdmissionClient, Refused
 from edge.answer_headers import success_lines
+from edge.attribution import attributed
 from edge.auth import Authenticator, Credential
 from edge.errors import render, render_event
 from edge.exchange import RouterCall, Routers
 from edge.http import CallerGone, call_id_of, read_body
 from edge.metrics import EdgeMetrics
 from edge.peek import Peek
+from edge.refusals import Refusals, refused_entry
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.http_server import CorkedTransport, LimitedProtocol
 from services.ids import IdMint, to_text
@@ -66,6 +68,7 @@ class Inference:
         authenticator: Authenticator,
         admission: AdmissionClient,
         routers: Routers,
+        refusals: Refusals,
         mint: IdMint,
         metrics: EdgeMetrics,
         max_body_bytes: int,
@@ -77,6 +80,7 @@ class Inference:
         self._authenticator = authenticator
         self._admission = admission
         self._routers = routers
+        self._refusals = refusals
         self._mint = mint
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
@@ -92,7 +96,8 @@ class Inference:
         try:
             credential = self._authenticator.identify(scope["headers"])
             body = await read_body(scope, receive, self._max_body_bytes)
-            await self._run(credential, dispatch_id, body, scope["tollhouse.connection"], answer)
+            peek = attributed(self._operation.peek(body), scope["headers"])
+            await self._run(credential, dispatch_id, body, peek, scope["tollhouse.connection"], answer)
         except CallerGone:
             answer.status = answer.status or 499
         except GatewayError as error:
@@ -105,9 +110,14 @@ class Inference:
         self._log.info("call", **answer.facts(), duration_ms=round(seconds * 1000))
 
     async def _run(
-        self, credential: Credential, dispatch_id: bytes, body: bytes, connection: LimitedProtocol, answer: Answer
+        self,
+        credential: Credential,
+        dispatch_id: bytes,
+        body: bytes,
+        peek: Peek,
+        connection: LimitedProtocol,
+        answer: Answer,
     ) -> None:
-        peek = self._operation.peek(body)
         for _ in range(MOVES + 1):
             request = await self._admit(credential, dispatch_id, peek, len(body), answer.call_id)
             fate = await self._dispatch(request, body, peek, connection, answer)
@@ -143,6 +153,8 @@ class Inference:
         except GatewayError as error:
             # With the keystore down the master key's calls go on, unheld (architecture, section 6).
             if not credential.master or error.reason != _UNAVAILABLE or self._admission.connected:
+                if isinstance(error, Refused) and error.principal is not None:
+                    self._refusals.note(refused_entry(admit, error.principal, call_id, error))
                 raise
             principal = common_pb2.Principal(master=True, end_user_id=peek.end_user_id, tags=peek.tags)
         return router_pb2.Open(

@@ -19,6 +19,7 @@ from edge.auth import Authenticator
 from edge.exchange import Routers
 from edge.inference import Inference, Operation
 from edge.metrics import EdgeMetrics
+from edge.refusals import Refusals
 from services.exposition import render
 from services.http_server import HttpServer
 from services.ids import IdMint
@@ -27,6 +28,8 @@ from services.transport import Handlers
 
 # Of the 10 s that a role has to stop.
 GRACE_SECONDS = 9
+# What is left of them, for entries of refused calls.
+REFUSALS_SECONDS = 0.5
 
 
 class Edge:
@@ -39,6 +42,7 @@ class Edge:
         mint = IdMint()
         own_version = version("tollhouse")
         self._routers = Routers(runtime.routers, runtime.log)
+        self._refusals = Refusals(ledger, metrics, runtime.log)
         self._admission = AdmissionClient(keystore, self._routers.open_calls, runtime.log)
 
         def inference(operation: Operation) -> Inference:
@@ -47,6 +51,7 @@ class Edge:
                 authenticator=authenticator,
                 admission=self._admission,
                 routers=self._routers,
+                refusals=self._refusals,
                 mint=mint,
                 metrics=metrics,
                 max_body_bytes=runtime.settings.max_body_bytes,
@@ -84,6 +89,7 @@ class Edge:
     async def start(self) -> None:
         """Begin to link to the neighbours, and listen."""
         await self._admission.start()
+        await self._refusals.start()
         await self._routers.start()
         self._telling = asyncio.create_task(self._tell_catalogs())
         await self._server.start()
@@ -94,7 +100,7 @@ class Edge:
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.wait({self._telling})
-        await asyncio.gather(self._admission.stop(), self._routers.stop())
+        await asyncio.gather(self._admission.stop(), self._routers.stop(), self._refusals.stop(REFUSALS_SECONDS))
 
     async def _tell_catalogs(self) -> None:
         async for catalog in self._routers.catalogs():

@@ -50,15 +50,20 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         # Filled in place: a message that is handed to another is copied.
         reply = Reply(sequence=sequence)
         reply.admitted.hold.SetInParent()
-        principal, key = reply.admitted.principal, self.key
-        principal.master = not self.admit.key_digest
-        if key is not None:
-            principal.key_id = key.key_id
-            principal.user_id = key.user_id
-            principal.team_id = key.team_id
+        principal = reply.admitted.principal
+        name(principal, self.key, master=not self.admit.key_digest)
         principal.end_user_id = self.admit.end_user_id
         principal.tags.extend(self.admit.tags)
         return reply
+
+
+def name(principal: common_pb2.Principal, key: Key | None, *, master: bool) -> None:
+    """Say whose call it is. Filled in place: a message that is handed to another is copied."""
+    principal.master = master
+    if key is not None:
+        principal.key_id = key.key_id
+        principal.user_id = key.user_id
+        principal.team_id = key.team_id
 
 
 def is_well_formed(admit: keystore_pb2.Admit) -> bool:
