@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from edge.admin.activity import ActivityAdmin
+from edge.admin.daily import DailySpend
+from edge.admin.directory import KeyDirectory
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
 from edge.admin.health import HealthAdmin
 from edge.admin.keys import KeyAdmin
 from edge.admin.models import ModelAdmin
+from edge.admin.questions import SpendQuestions
 from edge.admin.reports import SpendReports
 from edge.admin.spend import SpendAdmin
 from edge.admission import AdmissionClient
@@ -63,13 +68,17 @@ class Edge:
         async def exposition(_: AdminRequest) -> AdminAnswer:
             return AdminAnswer(200, await render(runtime.registry), CONTENT_TYPE_LATEST)
 
+        directory = KeyDirectory(keystore)
+        questions = SpendQuestions(ledger, directory)
         # Everything but inference; what docs/reference/admin.md describes.
         self.admin_routes = [
             *HealthAdmin(self._admission, self._routers).routes(),
-            *ModelAdmin(keystore, self._routers).routes(),
+            *ModelAdmin(directory, self._routers).routes(),
             *KeyAdmin(keystore).routes(),
-            *SpendAdmin(ledger, keystore).routes(),
-            *SpendReports(ledger, keystore).routes(),
+            *SpendAdmin(ledger, keystore, questions, directory).routes(),
+            *SpendReports(questions, directory).routes(),
+            *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
+            *ActivityAdmin(questions, directory).routes(),
             AdminRoute("GET", "/metrics", Access.MASTER, exposition),
         ]
         app = App(inference, self.admin_routes, authenticator, runtime.log)

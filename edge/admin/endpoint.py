@@ -134,8 +134,13 @@ def convert(body: dict[str, Any], into: type[Any]) -> Any:
 
 def limit_of(query: dict[str, str], default: int, most: int) -> int:
     """The query's `limit`, from 1 to `most`."""
-    text = query.get("limit") or str(default)
+    return number_of(query, "limit", default, most)
+
+
+def number_of(query: dict[str, str], name: str, default: int, most: int) -> int:
+    """A number in the query, from 1 to `most`."""
+    text = query.get(name) or str(default)
     # As long as the most: of longer texts not even the number is to be made.
     if not (text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"limit must be between 1 and {most}.", param="limit")
+        raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"{name} must be between 1 and {most}.", param=name)
     return int(text)
