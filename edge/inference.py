@@ -119,7 +119,7 @@ class Inference:
         answer: Answer,
     ) -> None:
         for _ in range(MOVES + 1):
-            request = await self._admit(credential, dispatch_id, peek, len(body), answer.call_id)
+            request = await self._admit(credential, dispatch_id, peek, len(body), answer)
             fate = await self._dispatch(request, body, peek, connection, answer)
             if fate is Fate.ANSWERED:
                 return
@@ -131,7 +131,7 @@ class Inference:
         raise unavailable("The router of this call was lost; try again.")
 
     async def _admit(
-        self, credential: Credential, dispatch_id: bytes, peek: Peek, size: int, call_id: str
+        self, credential: Credential, dispatch_id: bytes, peek: Peek, size: int, answer: Answer
     ) -> router_pb2.Open:
         admit = keystore_pb2.Admit(
             dispatch_id=dispatch_id,
@@ -150,16 +150,18 @@ class Inference:
         try:
             admitted = await self._admission.admit(admit)
             principal, hold = admitted.principal, admitted.hold
+            if admitted.HasField("key_spent_nano_usd"):
+                answer.key_spent_nano_usd = admitted.key_spent_nano_usd
         except GatewayError as error:
             # With the keystore down the master key's calls go on, unheld (architecture, section 6).
             if not credential.master or error.reason != _UNAVAILABLE or self._admission.connected:
                 if isinstance(error, Refused) and error.principal is not None:
-                    self._refusals.note(refused_entry(admit, error.principal, call_id, error))
+                    self._refusals.note(refused_entry(admit, error.principal, answer.call_id, error))
                 raise
             principal = common_pb2.Principal(master=True, end_user_id=peek.end_user_id, tags=peek.tags)
         return router_pb2.Open(
             dispatch_id=dispatch_id,
-            call_id=call_id,
+            call_id=answer.call_id,
             operation=self._operation.id,
             model=peek.model,
             stream=peek.stream,
@@ -207,10 +209,11 @@ class Answer:
     """What goes back to one caller. `status` is 0 until the first byte has gone out.
 
     request, call: of its last dispatch; None before there was one. error: how it failed, if it did. began: when the
-    request came, by `time.perf_counter`. version: the gateway's.
+    request came, by `time.perf_counter`. version: the gateway's. key_spent_nano_usd: before this call; None: not
+    known.
     """
 
-    __slots__ = ("_began", "_send", "_version", "call", "call_id", "error", "request", "status")
+    __slots__ = ("_began", "_send", "_version", "call", "call_id", "error", "key_spent_nano_usd", "request", "status")
 
     def __init__(self, send: Send, call_id: str, began: float, version: str) -> None:
         self._send = send
@@ -218,6 +221,7 @@ class Answer:
         self._version = version
         self.call_id = call_id
         self.status = 0
+        self.key_spent_nano_usd: int | None = None
         self.request: router_pb2.Open | None = None
         self.call: RouterCall | None = None
         self.error: GatewayError | None = None
@@ -302,10 +306,13 @@ class Answer:
 
     def _lines(self, head: router_pb2.Head, result: router_pb2.Result | None = None) -> bytes:
         """Headers of what is known by now; `result` of an answer that is whole."""
+        cost_nano_usd = 0 if result is None else result.cost_nano_usd
+        spent_nano_usd = self.key_spent_nano_usd
         return success_lines(
             head,
             call_id=self.call_id,
             version=self._version,
             duration_ms=(time.perf_counter() - self._began) * 1000,
-            cost="" if result is None or result.unpriced else usd_text(result.cost_nano_usd),
+            cost="" if result is None or result.unpriced else usd_text(cost_nano_usd),
+            key_spend="" if spent_nano_usd is None else usd_text(spent_nano_usd + cost_nano_usd),
         )

@@ -231,8 +231,8 @@ class Admission:
     def _answer(self, asked: Asked, question: Question, result: Result | None, epoch: str, *, decided: bool) -> None:
         """Answer, or let the question wait for what is spent in a scope."""
         match result:
-            case Held(nano_usd):
-                self._admit(asked, question.admitted(asked.sequence, nano_usd, epoch))
+            case Held():
+                self._admit(asked, question.admitted(asked.sequence, result, epoch))
             case Exceeded():
                 self._refuse(asked, budget_refusal(result, question.key))
             case Unknown(scope):

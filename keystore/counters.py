@@ -214,6 +214,8 @@ def decode(operation: Operation, answer: Sequence[Any]) -> Result:
     match operation, answer:
         case ((Admit() | Extend()), [b"held", amount]):
             return Held(int(amount))
+        case Admit(), [b"held", amount, spent]:
+            return Held(int(amount), None if spent is None else int(spent))
         case Extend(), [b"gone"]:
             return False
         case ((Admit(_, _, _, budgets) | Extend(_, _, _, budgets)), [b"exceeded", row, spent, held]):

@@ -9,7 +9,7 @@ from gateway.v1 import common_pb2, keystore_pb2
 
 from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope, refusal
 from keystore.policy.holds import Prices, Size, size
-from keystore.policy.operations import Admit, Budget
+from keystore.policy.operations import Admit, Budget, Held
 from services.errors import GatewayError, unavailable
 
 Reply = keystore_pb2.AdmissionReplyFrame
@@ -33,9 +33,13 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     size: Size
     operation: Admit | None
 
-    def admitted(self, sequence: int, held_nano_usd: int, epoch: str) -> Reply:
+    def admitted(self, sequence: int, held: Held, epoch: str) -> Reply:
         """Leave, with so much held in this epoch."""
+        held_nano_usd = held.nano_usd
         reply = self.admitted_unheld(sequence)
+        if held.spent_nano_usd is not None and self.key is not None and self.key.max_budget_nano_usd is not None:
+            # Of the first budget, which is the key's when it has one.
+            reply.admitted.key_spent_nano_usd = held.spent_nano_usd
         hold = reply.admitted.hold
         hold.held_nano_usd = held_nano_usd
         hold.output_tokens_limit = self.size.output_tokens_limit(held_nano_usd)

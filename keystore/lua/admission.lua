@@ -73,7 +73,7 @@ end
 
 local operations = {}
 
--- id, full, smallest, number of budgets, then scope and cap of each.
+-- id, full, smallest, number of budgets, then scope and cap of each. A hold is told with what is spent on the first.
 function operations.admit()
     local id, granted, smallest, count = take(), tonumber(take()), tonumber(take()), tonumber(take())
     local placed = redis.call('HGET', amounts, id)
@@ -82,7 +82,7 @@ function operations.admit()
         names[row], caps[row] = take(), tonumber(take())
     end
     if placed then
-        return { 'held', placed }
+        return { 'held', placed, redis.call('HGET', spent, names[1]) }
     end
     local gone = redis.call('HMGET', spent, unpack(names))
     local kept = redis.call('HMGET', held, unpack(names))
@@ -104,7 +104,7 @@ function operations.admit()
     for _, scope in ipairs(names) do
         redis.call('HINCRBY', held, scope, granted)
     end
-    return { 'held', granted }
+    return { 'held', granted, gone[1] }
 end
 
 -- id, wanted, smallest, number of budgets, then scope and cap of each.

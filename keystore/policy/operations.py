@@ -74,9 +74,10 @@ Operation = Admit | Extend | Settle | Renew | Seed | Read
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
-    """The money is held."""
+    """The money is held. spent_nano_usd: on the first budget; of Admit only."""
 
     nano_usd: int
+    spent_nano_usd: int | None = None
 
 
 class Exceeded(msgspec.Struct, frozen=True, gc=False):

@@ -92,7 +92,7 @@ class Oracle:
 
     def _admit(self, asked: Admit, now_ms: int) -> Result:
         if asked.dispatch_id in self._amounts:
-            return Held(self._amounts[asked.dispatch_id])
+            return Held(self._amounts[asked.dispatch_id], self._spent.get(asked.budgets[0].scope))
         granted = asked.full_nano_usd
         for budget in asked.budgets:
             if budget.scope not in self._spent:
@@ -107,7 +107,7 @@ class Oracle:
         self._tombs.pop(asked.dispatch_id, None)
         for budget in asked.budgets:
             self._held[budget.scope] += granted
-        return Held(granted)
+        return Held(granted, self._spent[asked.budgets[0].scope])
 
     def _extend(self, asked: Extend) -> Result:
         amount = self._amounts.get(asked.dispatch_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -93,6 +95,28 @@ async def test_retries_and_fallbacks_are_counted(gateway: Gateway, fake_provider
             moved = (await client.post("/v1/chat/completions", json={**CHAT, "stream": stream})).headers
             assert (moved["x-litellm-attempted-retries"], moved["x-litellm-attempted-fallbacks"]) == ("0", "1")
             assert (moved["x-litellm-model-group"], moved["x-litellm-model-id"]) == ("spare", "d-spare")
+
+
+async def test_a_key_with_a_budget_is_told_what_it_has_spent(gateway: Gateway, fake_provider: FakeProvider) -> None:
+    async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=30) as client:
+
+        async def spend_of(budget: float | None, stream: bool = False) -> str | None:
+            headers = {"Authorization": f"Bearer {keys[budget]}"}
+            answer = await client.post("/v1/chat/completions", json={**CHAT, "stream": stream}, headers=headers)
+            assert answer.headers.get("x-tollhouse-key-spend") == answer.headers.get("x-litellm-key-spend")
+            return answer.headers.get("x-litellm-key-spend")
+
+        keys = {
+            budget: (await client.post("/key/generate", json={"max_budget": budget})).json()["key"]
+            for budget in (5.0, None)
+        }
+        assert await spend_of(5.0) == "0.000023"
+        # The settlement of a call is not waited for by its answer.
+        async with asyncio.timeout(10):
+            while (spent := await spend_of(5.0, stream=True)) == "0":
+                pass
+        assert float(spent or 0) >= 0.000023
+        assert await spend_of(None) is None
 
 
 @pytest.mark.parametrize(("capture", "members"), [("chat_nonstream", {}), ("chat_stream", {"stream": True})])

@@ -255,6 +255,6 @@ def test_after_seven_days_nothing_is_left_of_a_hold(server: Server) -> None:
 def test_an_expired_hold_is_not_revived_but_may_be_placed_anew(server: Server) -> None:
     dispatch_id, now_ms = _expired(server)
     again = Admit(dispatch_id, 10, 1, (Budget("gateway", 100),))
-    assert server.decide([Renew(dispatch_id), again], now_ms) == [False, Held(10)]
+    assert server.decide([Renew(dispatch_id), again], now_ms) == [False, Held(10, 0)]
     assert server.decide([Settle(dispatch_id, 7)], now_ms) == [Settled.HELD]
     assert server.balances(now_ms) == {"gateway": Balance(7, 0)}
