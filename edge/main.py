@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -68,7 +69,7 @@ class Edge:
         async def exposition(_: AdminRequest) -> AdminAnswer:
             return AdminAnswer(200, await render(runtime.registry), CONTENT_TYPE_LATEST)
 
-        directory = KeyDirectory(keystore)
+        directory = KeyDirectory(keystore, lambda: int(time.time() * 1000))
         questions = SpendQuestions(ledger, directory)
         # Everything but inference; what docs/reference/admin.md describes.
         self.admin_routes = [

@@ -1,10 +1,12 @@
 """Spend and activity by the day: LiteLLM's global paths onto the ledger's QuerySpend.
 
 Without `start_date` and `end_date` they are about the last 30 days. A virtual key sees its own calls in all of them.
+Answers are put together in threads: of many sums that is more than an event loop can do between two calls.
 """
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,27 +68,14 @@ class DailySpend:
         return [{"date": row.keys[0], "spend": usd_from_nano(row.cost_nano_usd)} for row in _by_day(rows)]
 
     async def teams(self, request: AdminRequest) -> object:
-        """What each team has spent, in all and each day."""
-        totals: dict[str, int] = defaultdict(int)
-        days: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for row in _by_day(await self._every(request, (DAY, TEAM))):
-            team = row.keys[1] or UNASSIGNED
-            totals[team] += row.cost_nano_usd
-            days[row.keys[0]][team] += row.cost_nano_usd
-        dearest = sorted(totals.items(), key=lambda total: -total[1])
-        return {
-            "daily_spend": [
-                {**{team: usd_from_nano(spent[team]) for team in totals}, "date": day} for day, spent in days.items()
-            ],
-            "teams": sorted(totals),
-            "total_spend_per_team": [{"team_id": team, "total_spend": usd_from_nano(spent)} for team, spent in dearest],
-        }
+        """What each team has spent, in all and each day; a day names those that have called."""
+        return await asyncio.to_thread(_teams, await self._every(request, (DAY, TEAM)))
 
     async def report(self, request: AdminRequest) -> object:
         """Spend by `group_by` (team, customer, tag: of each day; api_key: in all), each by model and key."""
         group_by = request.query.get("group_by") or "team"
         if group_by == "api_key":
-            return _report_of_keys(await self._every(request, (KEY, PROVIDER, MODEL)))
+            return await asyncio.to_thread(_report_of_keys, await self._every(request, (KEY, PROVIDER, MODEL)))
         owner = OWNERS.get(group_by)
         if owner is None:
             raise GatewayError(
@@ -95,7 +84,7 @@ class DailySpend:
                 param="group_by",
             )
         rows = await self._every(request, (DAY, owner.dimension, PROVIDER, MODEL, KEY))
-        return _report_of_days(rows, owner)
+        return await asyncio.to_thread(_report_of_days, rows, owner)
 
     async def activity(self, request: AdminRequest) -> object:
         """Calls and tokens of each day."""
@@ -103,11 +92,7 @@ class DailySpend:
 
     async def activity_of_models(self, request: AdminRequest) -> object:
         """Calls and tokens of each model group, each day; the busiest first."""
-        groups: dict[str, list[ledger_pb2.SpendRow]] = defaultdict(list)
-        for row in _by_day(await self._every(request, (DAY, GROUP))):
-            groups[row.keys[1]].append(row)
-        busiest = sorted(groups.items(), key=lambda group: -sum(row.entries for row in group[1]))
-        return [{"model": name, **_activity(rows, model_group=name)} for name, rows in busiest]
+        return await asyncio.to_thread(_activity_of_models, await self._every(request, (DAY, GROUP)))
 
     async def _every(
         self, request: AdminRequest, group_by: Sequence[ledger_pb2.SpendDimension]
@@ -120,6 +105,32 @@ class DailySpend:
 def _by_day(rows: Rows) -> list[ledger_pb2.SpendRow]:
     """The earliest first; of one day the dearest first."""
     return sorted(rows, key=lambda row: row.keys[0])
+
+
+def _teams(rows: Rows) -> dict[str, object]:
+    totals: dict[str, int] = defaultdict(int)
+    days: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in _by_day(rows):
+        team = row.keys[1] or UNASSIGNED
+        totals[team] += row.cost_nano_usd
+        days[row.keys[0]][team] += row.cost_nano_usd
+    dearest = sorted(totals.items(), key=lambda total: -total[1])
+    return {
+        "daily_spend": [
+            {**{team: usd_from_nano(nano_usd) for team, nano_usd in spent.items()}, "date": day}
+            for day, spent in days.items()
+        ],
+        "teams": sorted(totals),
+        "total_spend_per_team": [{"team_id": team, "total_spend": usd_from_nano(spent)} for team, spent in dearest],
+    }
+
+
+def _activity_of_models(rows: Rows) -> list[object]:
+    groups: dict[str, list[ledger_pb2.SpendRow]] = defaultdict(list)
+    for row in _by_day(rows):
+        groups[row.keys[1]].append(row)
+    busiest = sorted(groups.items(), key=lambda group: -sum(row.entries for row in group[1]))
+    return [{"model": name, **_activity(of_group, model_group=name)} for name, of_group in busiest]
 
 
 def _activity(rows: Sequence[ledger_pb2.SpendRow], **names: str) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gateway.v1 import keystore_pb2
 
@@ -21,10 +21,11 @@ MASTER_KEY = "litellm_proxy_master_key"
 
 
 class KeyDirectory:
-    """Asks the keystore."""
+    """Asks the keystore. now_ms: the wall clock."""
 
-    def __init__(self, keystore: Channel) -> None:
+    def __init__(self, keystore: Channel, now_ms: Callable[[], int]) -> None:
         self._keystore = keystore
+        self._now_ms = now_ms
 
     async def own(self, request: AdminRequest) -> keystore_pb2.Key | None:
         """The virtual key that asks; None for the master key. GatewayError when it is not, or not to be, let in."""
@@ -40,6 +41,8 @@ class KeyDirectory:
             )
         if key.blocked:
             raise GatewayError(Reason.ERROR_REASON_KEY_BLOCKED, "Authentication Error, Key is blocked.", param="None")
+        if key.expires_ms and key.expires_ms <= self._now_ms():
+            raise GatewayError(Reason.ERROR_REASON_KEY_EXPIRED, "Authentication Error, Expired Key.", param="None")
         return key
 
     async def confined_to(self, request: AdminRequest, named: str = "") -> str | None:

@@ -62,9 +62,10 @@ async def test_nobody_elses_is_shown(scene: Scene) -> None:
     assert scene.listed == []
 
 
-@pytest.mark.parametrize("secret", ["sk-unknown", "sk-blocked"])
-async def test_a_key_that_is_none_or_is_blocked_sees_nothing(scene: Scene, secret: str) -> None:
+@pytest.mark.parametrize("secret", ["sk-unknown", "sk-blocked", "sk-expired"])
+async def test_a_key_that_is_none_or_may_not_be_used_sees_nothing(scene: Scene, secret: str) -> None:
     scene.add_key("sk-blocked", keystore_pb2.Key(key_id="id-3", blocked=True))
+    scene.add_key("sk-expired", keystore_pb2.Key(key_id="id-4", expires_ms=1))
     async with scene.client(secret) as client:
         for method, path in spend_paths(scene):
             assert (await client.request(method, f"{path}?{DATES}")).status_code == 401, path
