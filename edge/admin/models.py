@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from gateway.v1 import common_pb2, keystore_pb2
 
+from edge.admin.directory import KeyDirectory
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
 from edge.exchange import Routers
-from services.errors import GatewayError, Reason
-from services.methods import GET_KEY
-from services.transport import Channel
 
-TIMEOUT_SECONDS = 10.0
 # LiteLLM's constant; model groups have no date of their own.
 CREATED = 1677610602
 
@@ -18,8 +15,8 @@ CREATED = 1677610602
 class ModelAdmin:
     """The handlers of /models."""
 
-    def __init__(self, keystore: Channel, routers: Routers) -> None:
-        self._keystore = keystore
+    def __init__(self, directory: KeyDirectory, routers: Routers) -> None:
+        self._directory = directory
         self._routers = routers
 
     def routes(self) -> list[AdminRoute]:
@@ -45,27 +42,9 @@ class ModelAdmin:
         return _row(model)
 
     async def _models(self, request: AdminRequest) -> dict[str, common_pb2.CatalogModel]:
-        assert request.credential is not None
         models = {name: model for name, model in self._routers.models.items() if not model.hidden}
-        if request.credential.master:
-            return models
-        return _allowed(models, await self._key(request.credential.digest))
-
-    async def _key(self, digest: bytes) -> keystore_pb2.Key:
-        named = keystore_pb2.GetKeyRequest(digest=digest)
-        try:
-            key = (await self._keystore.call(GET_KEY, named, timeout_seconds=TIMEOUT_SECONDS)).key
-        except GatewayError as error:
-            if error.reason != Reason.ERROR_REASON_NOT_FOUND:
-                raise
-            raise GatewayError(
-                Reason.ERROR_REASON_KEY_INVALID,
-                "Authentication Error, Invalid proxy server token passed.",
-                param="key",
-            ) from None
-        if key.blocked:
-            raise GatewayError(Reason.ERROR_REASON_KEY_BLOCKED, "Authentication Error, Key is blocked.", param="None")
-        return key
+        key = await self._directory.own(request)
+        return models if key is None else _allowed(models, key)
 
 
 def _allowed(models: dict[str, common_pb2.CatalogModel], key: keystore_pb2.Key) -> dict[str, common_pb2.CatalogModel]:
