@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.v1 import common_pb2, keystore_pb2
 from structlog.typing import FilteringBoundLogger
 
-from services.errors import unavailable
+from services.errors import GatewayError, unavailable
 from services.link import Link, LinkClosed
 from services.methods import ADMISSION
 from services.reconnect import keep_open
@@ -22,6 +22,19 @@ ANSWER_TIMEOUT_SECONDS = 5.0
 LINK_TIMEOUT_SECONDS = 2.0
 
 _Link = Link[keystore_pb2.AdmissionFrame, keystore_pb2.AdmissionReplyFrame]
+
+
+class Refused(GatewayError):
+    """A keystore's refusal. principal: whose call it was; None when that is not known."""
+
+    principal: common_pb2.Principal | None = None
+
+    @classmethod
+    def by(cls, reply: keystore_pb2.AdmissionReplyFrame) -> Refused:
+        """The refusal in a reply that has one."""
+        refused = cls.from_proto(reply.refused)
+        refused.principal = reply.principal if reply.HasField("principal") else None
+        return refused
 
 
 class AdmissionClient:

@@ -6,16 +6,17 @@ It never looks into an answer: a `data` frame holds bytes in the caller's langua
 from __future__ import annotations
 
 import enum
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.v1 import common_pb2, keystore_pb2, router_pb2
 from structlog.typing import FilteringBoundLogger
 
-from edge.admission import AdmissionClient
+from edge.admission import AdmissionClient, Refused
+from edge.answer_headers import success_lines
+from edge.attribution import attributed
 from edge.auth import Authenticator, Credential
 from edge.errors import Headers, render, render_event
 from edge.exchange import RouterCall, Routers
@@ -23,6 +24,7 @@ from edge.http import CallerGone, call_id_of, read_body
 from edge.limits import limit_headers
 from edge.metrics import EdgeMetrics
 from edge.peek import Peek
+from edge.refusals import Refusals, refused_entry
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.http_server import CorkedTransport, LimitedProtocol
 from services.ids import IdMint, to_text
@@ -33,10 +35,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _UNAVAILABLE = Reason.ERROR_REASON_UNAVAILABLE
-
-# Of what a header may list: servers before us refuse heads of more than 8 KiB.
-MAX_LISTED_CHARACTERS = 1024
-_NOT_IN_A_HEADER = re.compile(r"[^\x20-\x7e]")
 
 # A call whose router is lost before the answer began moves to another this often.
 MOVES = 2
@@ -71,31 +69,36 @@ class Inference:
         authenticator: Authenticator,
         admission: AdmissionClient,
         routers: Routers,
+        refusals: Refusals,
         mint: IdMint,
         metrics: EdgeMetrics,
         max_body_bytes: int,
         budget_exceeded_status: int,
+        version: str,
         log: FilteringBoundLogger,
     ) -> None:
         self._operation = operation
         self._authenticator = authenticator
         self._admission = admission
         self._routers = routers
+        self._refusals = refusals
         self._mint = mint
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._budget_exceeded_status = budget_exceeded_status
+        self._version = version
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         dispatch_id = self._mint.new()
         # A call without a name of its own bears that of its first dispatch.
-        answer = Answer(send, call_id_of(scope["headers"]) or to_text(dispatch_id))
+        answer = Answer(send, call_id_of(scope["headers"]) or to_text(dispatch_id), started, self._version)
         try:
             credential = self._authenticator.identify(scope["headers"])
             body = await read_body(scope, receive, self._max_body_bytes)
-            await self._run(credential, dispatch_id, body, scope["tollhouse.connection"], answer)
+            peek = attributed(self._operation.peek(body), scope["headers"])
+            await self._run(credential, dispatch_id, body, peek, scope["tollhouse.connection"], answer)
         except CallerGone:
             answer.status = answer.status or 499
         except GatewayError as error:
@@ -108,9 +111,14 @@ class Inference:
         self._log.info("call", **answer.facts(), duration_ms=round(seconds * 1000))
 
     async def _run(
-        self, credential: Credential, dispatch_id: bytes, body: bytes, connection: LimitedProtocol, answer: Answer
+        self,
+        credential: Credential,
+        dispatch_id: bytes,
+        body: bytes,
+        peek: Peek,
+        connection: LimitedProtocol,
+        answer: Answer,
     ) -> None:
-        peek = self._operation.peek(body)
         for _ in range(MOVES + 1):
             request = await self._admit(credential, dispatch_id, peek, len(body), answer)
             fate = await self._dispatch(request, body, peek, connection, answer)
@@ -146,11 +154,15 @@ class Inference:
             if reply.HasField("rate_limits"):
                 answer.limits = limit_headers(reply.rate_limits)
             if reply.HasField("refused"):
-                raise GatewayError.from_proto(reply.refused)
+                raise Refused.by(reply)
             principal, hold = reply.admitted.principal, reply.admitted.hold
+            if reply.admitted.HasField("key_spent_nano_usd"):
+                answer.key_spent_nano_usd = reply.admitted.key_spent_nano_usd
         except GatewayError as error:
             # With the keystore down the master key's calls go on, unheld (architecture, section 6).
             if not credential.master or error.reason != _UNAVAILABLE or self._admission.connected:
+                if isinstance(error, Refused) and error.principal is not None:
+                    self._refusals.note(refused_entry(admit, error.principal, answer.call_id, error))
                 raise
             principal = common_pb2.Principal(master=True, end_user_id=peek.end_user_id, tags=peek.tags)
         return router_pb2.Open(
@@ -203,16 +215,31 @@ class Inference:
 class Answer:
     """What goes back to one caller. `status` is 0 until the first byte has gone out.
 
-    request, call: of its last dispatch; None before there was one. limits: headers that say how it stands with those of
-    the key. error: how it failed, if it did.
+    request, call: of its last dispatch; None before there was one. error: how it failed, if it did. began: when the
+    request came, by `time.perf_counter`. version: the gateway's. limits: headers that say how it stands with those of
+    the key. key_spent_nano_usd: before this call; None: not known.
     """
 
-    __slots__ = ("_send", "call", "call_id", "error", "limits", "request", "status")
+    __slots__ = (
+        "_began",
+        "_send",
+        "_version",
+        "call",
+        "call_id",
+        "error",
+        "key_spent_nano_usd",
+        "limits",
+        "request",
+        "status",
+    )
 
-    def __init__(self, send: Send, call_id: str) -> None:
+    def __init__(self, send: Send, call_id: str, began: float, version: str) -> None:
         self._send = send
+        self._began = began
+        self._version = version
         self.call_id = call_id
         self.status = 0
+        self.key_spent_nano_usd: int | None = None
         self.request: router_pb2.Open | None = None
         self.call: RouterCall | None = None
         self.limits: Headers = []
@@ -247,12 +274,13 @@ class Answer:
         if call.result is None or call.head is None or call.gone:
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        headers = self._headers(call.head)
-        headers.append((b"content-length", str(len(body)).encode()))
-        if not call.result.unpriced:
-            headers.append((b"x-litellm-response-cost", usd_text(call.result.cost_nano_usd).encode()))
+        headers = [
+            (b"content-type", call.head.content_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+            *self.limits,
+        ]
         self.status = 200
-        corked.cork()
+        corked.cork(self._lines(call.head, call.result))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -262,12 +290,15 @@ class Answer:
             await call.wait()
         if call.head is None or call.gone:
             return
-        headers = self._headers(call.head)
-        headers.append((b"cache-control", b"no-cache"))
-        headers.append((b"x-accel-buffering", b"no"))
+        headers = [
+            (b"content-type", call.head.content_type.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+            *self.limits,
+        ]
         self.status = 200
         # The head leaves with the first events, and the last events with the end.
-        corked.cork()
+        corked.cork(self._lines(call.head))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         while not call.gone:
             body = call.take()
@@ -295,18 +326,15 @@ class Answer:
         await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    def _headers(self, head: router_pb2.Head) -> list[tuple[bytes, bytes]]:
-        headers = [
-            (b"content-type", head.content_type.encode()),
-            (b"x-litellm-call-id", self.call_id.encode()),
-            (b"x-litellm-model-id", head.deployment_id.encode()),
-        ]
-        headers += self.limits
-        if head.dropped_params:
-            headers.append((b"x-tollhouse-dropped-params", _listed(head.dropped_params)))
-        return headers
-
-
-def _listed(names: Iterable[str]) -> bytes:
-    """Names that callers may have chosen, as the value of a header: nothing in them can begin another."""
-    return _NOT_IN_A_HEADER.sub("?", ", ".join(names))[:MAX_LISTED_CHARACTERS].encode()
+    def _lines(self, head: router_pb2.Head, result: router_pb2.Result | None = None) -> bytes:
+        """Headers of what is known by now; `result` of an answer that is whole."""
+        cost_nano_usd = 0 if result is None else result.cost_nano_usd
+        spent_nano_usd = self.key_spent_nano_usd
+        return success_lines(
+            head,
+            call_id=self.call_id,
+            version=self._version,
+            duration_ms=(time.perf_counter() - self._began) * 1000,
+            cost="" if result is None or result.unpriced else usd_text(cost_nano_usd),
+            key_spend="" if spent_nano_usd is None else usd_text(spent_nano_usd + cost_nano_usd),
+        )

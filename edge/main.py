@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from edge.admin.activity import ActivityAdmin
 from edge.admin.costs import CostAdmin
+from edge.admin.daily import DailySpend
+from edge.admin.directory import KeyDirectory
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
 from edge.admin.health import HealthAdmin
 from edge.admin.keys import KeyAdmin
 from edge.admin.models import ModelAdmin
+from edge.admin.questions import SpendQuestions
 from edge.admin.reports import SpendReports
 from edge.admin.spend import SpendAdmin
 from edge.admission import AdmissionClient
@@ -19,6 +26,7 @@ from edge.auth import Authenticator
 from edge.exchange import Routers
 from edge.inference import Inference, Operation
 from edge.metrics import EdgeMetrics
+from edge.refusals import Refusals
 from services.exposition import render
 from services.http_server import HttpServer
 from services.ids import IdMint
@@ -27,6 +35,8 @@ from services.transport import Handlers
 
 # Of the 10 s that a role has to stop.
 GRACE_SECONDS = 9
+# What is left of them, for entries of refused calls.
+REFUSALS_SECONDS = 0.5
 
 
 class Edge:
@@ -37,7 +47,9 @@ class Edge:
         authenticator = Authenticator(runtime.settings.master_key)
         metrics = EdgeMetrics(runtime.registry)
         mint = IdMint()
+        own_version = version("tollhouse")
         self._routers = Routers(runtime.routers, runtime.log)
+        self._refusals = Refusals(ledger, metrics, runtime.log)
         self._admission = AdmissionClient(keystore, self._routers.open_calls, runtime.log)
 
         def inference(operation: Operation) -> Inference:
@@ -46,9 +58,11 @@ class Edge:
                 authenticator=authenticator,
                 admission=self._admission,
                 routers=self._routers,
+                refusals=self._refusals,
                 mint=mint,
                 metrics=metrics,
                 max_body_bytes=runtime.settings.max_body_bytes,
+                version=own_version,
                 budget_exceeded_status=runtime.config.litellm_settings.budget_exceeded_status_code,
                 log=runtime.log,
             )
@@ -56,14 +70,18 @@ class Edge:
         async def exposition(_: AdminRequest) -> AdminAnswer:
             return AdminAnswer(200, await render(runtime.registry), CONTENT_TYPE_LATEST)
 
+        directory = KeyDirectory(keystore, lambda: int(time.time() * 1000))
+        questions = SpendQuestions(ledger, directory)
         # Everything but inference; what docs/reference/admin.md describes.
         self.admin_routes = [
             *HealthAdmin(self._admission, self._routers).routes(),
-            *ModelAdmin(keystore, self._routers).routes(),
+            *ModelAdmin(directory, self._routers).routes(),
             *KeyAdmin(keystore).routes(),
-            *SpendAdmin(ledger, keystore).routes(),
-            *SpendReports(ledger, keystore).routes(),
-            *CostAdmin(keystore, self._routers).routes(),
+            *SpendAdmin(ledger, keystore, questions, directory).routes(),
+            *SpendReports(questions, directory).routes(),
+            *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
+            *ActivityAdmin(questions, directory).routes(),
+            *CostAdmin(directory, self._routers).routes(),
             AdminRoute("GET", "/metrics", Access.MASTER, exposition),
         ]
         app = App(inference, self.admin_routes, authenticator, runtime.log)
@@ -83,6 +101,7 @@ class Edge:
     async def start(self) -> None:
         """Begin to link to the neighbours, and listen."""
         await self._admission.start()
+        await self._refusals.start()
         await self._routers.start()
         self._telling = asyncio.create_task(self._tell_catalogs())
         await self._server.start()
@@ -93,7 +112,7 @@ class Edge:
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.wait({self._telling})
-        await asyncio.gather(self._admission.stop(), self._routers.stop())
+        await asyncio.gather(self._admission.stop(), self._routers.stop(), self._refusals.stop(REFUSALS_SECONDS))
 
     async def _tell_catalogs(self) -> None:
         async for catalog in self._routers.catalogs():

@@ -25,6 +25,8 @@ class EdgeMetrics(Collector):
         # By operation: how many calls fell into each bucket, and the sum of their seconds.
         self._buckets: dict[common_pb2.Operation, list[int]] = {}
         self._seconds: dict[common_pb2.Operation, float] = {}
+        # Refused calls of which the ledger was not told.
+        self.unrecorded = 0
         registry.register(self)
 
     def count(self, operation: common_pb2.Operation, status: int, seconds: float) -> None:
@@ -53,6 +55,11 @@ class EdgeMetrics(Collector):
             upto = [(bound, float(sum(buckets[: at + 1]))) for at, bound in enumerate(_BOUNDS)]
             seconds.add_metric([_name(operation)], upto, self._seconds[operation])
         yield seconds
+        yield CounterMetricFamily(
+            "tollhouse_http_calls_unrecorded",
+            "Refused calls that have no entry, since the ledger did not take them in time",
+            value=self.unrecorded,
+        )
 
 
 def _name(operation: common_pb2.Operation) -> str:

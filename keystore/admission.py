@@ -41,7 +41,7 @@ from keystore.policy.operations import (
     Settled,
     Unknown,
 )
-from keystore.question import Question, ask, is_well_formed
+from keystore.question import Question, ask, is_well_formed, name
 from keystore.secrets import Tokens
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.money import MAX_BUDGET_NANO_USD
@@ -329,7 +329,11 @@ class Admission:
     def _refuse(self, asked: Asked, error: GatewayError) -> None:
         away = error.reason == Reason.ERROR_REASON_UNAVAILABLE
         (self._metrics.unavailable if away else self._metrics.refused).inc()
-        self._reply(asked, Reply(sequence=asked.sequence, refused=error.to_proto()))
+        reply = Reply(sequence=asked.sequence, refused=error.to_proto())
+        key = self._keys.by_token(asked.token)
+        if key is not None or not asked.token:
+            name(reply.principal, key, master=not asked.token)
+        self._reply(asked, reply)
 
     def _reply(self, asked: Asked, reply: Reply) -> None:
         self._waiting -= 1

@@ -231,10 +231,10 @@ def encode(operation: Operation) -> list[Argument]:
 def decode(operation: Operation, answer: Sequence[Any]) -> Result:
     """What the script answered to an operation."""
     match operation, answer:
-        case ((Admit() | Extend()), [b"held", amount]):
+        case Extend(), [b"held", amount]:
             return Held(int(amount))
-        case Admit(), [b"held", amount, *use]:
-            return Held(int(amount), _use(use))
+        case Admit(), [b"held", amount, spent, *use]:
+            return Held(int(amount), _use(use) if use else None, None if spent is None else int(spent))
         case Admit(), [b"limited", row, rate, *use]:
             return Limited(operation.limits[row - 1], Rate(rate), _use(use))
         case Extend(), [b"gone"]:

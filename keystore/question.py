@@ -47,6 +47,9 @@ class Question(msgspec.Struct, frozen=True, gc=False):
             self._tell(reply.rate_limits, held.use)
         if self.operation is None or not self.operation.budgets:
             return reply
+        if held.spent_nano_usd is not None and self.key is not None and self.key.max_budget_nano_usd is not None:
+            # Of the first budget, which is the key's when it has one.
+            reply.admitted.key_spent_nano_usd = held.spent_nano_usd
         hold.held_nano_usd = held_nano_usd
         hold.output_tokens_limit = self.size.output_tokens_limit(held_nano_usd)
         hold.epoch = epoch
@@ -58,11 +61,13 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     def refused_by(self, result: Exceeded | Limited, sequence: int, now_ms: int) -> Reply:
         """Why not, when a budget has too little left or a limit is reached."""
         if isinstance(result, Exceeded):
-            return Reply(sequence=sequence, refused=budget_refusal(result, self.key).to_proto())
-        tokens = self.operation.tokens if self.operation is not None else 0
-        error = limit_refusal(result, self.key, tokens, now_ms)
+            error = budget_refusal(result, self.key)
+        else:
+            tokens = self.operation.tokens if self.operation is not None else 0
+            error = limit_refusal(result, self.key, tokens, now_ms)
         reply = Reply(sequence=sequence, refused=error.to_proto())
-        if self.key is not None and result.limit == self.key.limit:
+        name(reply.principal, self.key, master=not self.admit.key_digest)
+        if isinstance(result, Limited) and self.key is not None and result.limit == self.key.limit:
             self._tell(reply.rate_limits, result.use, result.rate)
         return reply
 
@@ -84,15 +89,20 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         # Filled in place: a message that is handed to another is copied.
         reply = Reply(sequence=sequence)
         reply.admitted.hold.SetInParent()
-        principal, key = reply.admitted.principal, self.key
-        principal.master = not self.admit.key_digest
-        if key is not None:
-            principal.key_id = key.key_id
-            principal.user_id = key.user_id
-            principal.team_id = key.team_id
+        principal = reply.admitted.principal
+        name(principal, self.key, master=not self.admit.key_digest)
         principal.end_user_id = self.admit.end_user_id
         principal.tags.extend(self.admit.tags)
         return reply
+
+
+def name(principal: common_pb2.Principal, key: Key | None, *, master: bool) -> None:
+    """Say whose call it is. Filled in place: a message that is handed to another is copied."""
+    principal.master = master
+    if key is not None:
+        principal.key_id = key.key_id
+        principal.user_id = key.user_id
+        principal.team_id = key.team_id
 
 
 def is_well_formed(admit: keystore_pb2.Admit) -> bool:

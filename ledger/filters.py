@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gateway.v1 import ledger_pb2
 
@@ -12,6 +12,9 @@ from ledger.queries import DIMENSIONS
 from ledger.rows import clean
 from services.errors import GatewayError, Reason
 from services.ids import from_text, lowest_at
+
+_TAG = ledger_pb2.SPEND_DIMENSION_TAG
+_DAY = ledger_pb2.SPEND_DIMENSION_DAY
 
 HOUR_MS = 3_600_000
 # What the 48 bits of a UUIDv7 reach to: the year 10889.
@@ -21,8 +24,16 @@ DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
 # Rows that pages may lie behind: each page sums everything anew, so nobody should go through millions so.
 MAX_OFFSET = 1_000_000
+# Entries likewise, of which every one that is passed over is read.
+MAX_ENTRY_OFFSET = 100_000
+# Values of a filter: more than a page of names has.
+MAX_VALUES = 1_000
 # As many as a request of 2 MiB, the transport's limit, can carry.
 MAX_EXCLUDED_IDS = 100_000
+
+
+# Lists of values, one for each dimension that is filtered by.
+Lists = Mapping[ledger_pb2.SpendDimension, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Filter:
     """Which entries; empty or None matches everything.
 
     An entry matches request_id when that is its call id, or dispatch_id is its own. first_id and end_id are bounds of
-    dispatch ids, the end exclusive.
+    dispatch ids, the end exclusive. lists: what else must match. offset: entries to pass over.
     """
 
     key_id: str = ""
@@ -39,13 +50,16 @@ class Filter:
     dispatch_id: uuid.UUID | None = None
     first_id: uuid.UUID | None = None
     end_id: uuid.UUID | None = None
+    lists: Lists = field(default_factory=dict)
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SpendQuestion:
     """Which sums: by what, and which page of them.
 
-    Hours are counted from the epoch, the end exclusive; None: open. user_id: empty matches everybody.
+    Hours are counted from the epoch, the end exclusive; None: open. user_id: empty matches everybody. lists: what else
+    must match.
     """
 
     dimensions: Sequence[ledger_pb2.SpendDimension] = ()
@@ -54,6 +68,7 @@ class SpendQuestion:
     user_id: str = ""
     limit: int = DEFAULT_PAGE_SIZE
     offset: int = 0
+    lists: Lists = field(default_factory=dict)
 
 
 def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
@@ -67,6 +82,8 @@ def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
         dispatch_id=_dispatch_id(request.request_id),
         first_id=_bound(request.start_ms, "start_ms"),
         end_id=min(ends, default=None),
+        lists=_lists(request.filters),
+        offset=_entry_offset(request.offset),
     )
 
 
@@ -99,11 +116,9 @@ def question_of(request: ledger_pb2.QuerySpendRequest) -> SpendQuestion:
     dimensions = tuple(request.group_by)
     if len(set(dimensions)) < len(dimensions) or not DIMENSIONS.keys() >= set(dimensions):
         raise _invalid("group_by names a dimension twice, or one that is none.", "group_by")
-    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in dimensions
-    if by_tag and not {ledger_pb2.SPEND_DIMENSION_TAG, ledger_pb2.SPEND_DIMENSION_DAY} >= set(dimensions):
-        raise _invalid("Tags are summed by the day alone.", "group_by")
-    if by_tag and request.user_id:
-        raise _invalid("Sums of tags know no user.", "user_id")
+    lists = _lists(request.filters)
+    if len(lists.get(_TAG, ())) > 1 and _TAG not in dimensions:
+        raise _invalid("A call with several of these tags would be counted for each: group by them.", "filters")
     first_hour, end_hour = hours_of(request)
     return SpendQuestion(
         dimensions=dimensions,
@@ -112,7 +127,27 @@ def question_of(request: ledger_pb2.QuerySpendRequest) -> SpendQuestion:
         user_id=clean(request.user_id),
         limit=page_size_of(request),
         offset=_offset_of(request.page_token),
+        lists=lists,
     )
+
+
+def _lists(filters: Iterable[ledger_pb2.SpendFilter]) -> Lists:
+    """Filters by their dimensions; none for most requests."""
+    lists: dict[ledger_pb2.SpendDimension, Sequence[str]] = {}
+    for each in filters:
+        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension == _DAY:
+            raise _invalid("filters name a dimension twice, or one that nothing is filtered by.", "filters")
+        if not 1 <= len(each.values) <= MAX_VALUES:
+            raise _invalid(f"A filter has between 1 and {MAX_VALUES} values.", "filters")
+        # Each once, so that an entry is read once.
+        lists[each.dimension] = list(dict.fromkeys(map(clean, each.values)))
+    return lists
+
+
+def _entry_offset(offset: int) -> int:
+    if not 0 <= offset <= MAX_ENTRY_OFFSET:
+        raise _invalid(f"Pages lie behind at most {MAX_ENTRY_OFFSET} entries: ask for fewer days.", "offset")
+    return offset
 
 
 def _offset_of(page_token: str) -> int:

@@ -17,16 +17,22 @@ _FACTS = (
     "key_id, user_id, team_id, organization_id, end_user_id, deployment_id, model_group, provider, provider_model, "
     "operation, status"
 )
-_TAG_SUMS = ("cost_nano_usd", "input_tokens", "output_tokens")
-_SUMS = (*_TAG_SUMS, "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_SUMS = (
+    "cost_nano_usd",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
 
 
-def _upsert(table: str, key: str, others: str, source: str, sums: tuple[str, ...]) -> str:
+def _upsert(table: str, key: str, source: str) -> str:
     """Add the counts and sums of `source` to `table`, in the order of its key, so that ledgers never deadlock."""
-    names = ", ".join(("entries", *sums))
-    added = ", ".join(f"sum({name})::bigint AS {name}" for name in sums)
-    changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ("entries", *sums))
-    columns = f"{key}, {others}" if others else key
+    names = ", ".join(("entries", *_SUMS))
+    added = ", ".join(f"sum({name})::bigint AS {name}" for name in _SUMS)
+    changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ("entries", *_SUMS))
+    columns = f"{key}, {_FACTS}"
     return (
         f"INSERT INTO ledger.{table} ({columns}, {names}) "  # noqa: S608 (from constants alone)
         f"SELECT {columns}, count(*) AS entries, {added} FROM {source} GROUP BY {columns} ORDER BY {key} "
@@ -66,9 +72,9 @@ WITH covered AS MATERIALIZED (
 ), fresh_tag AS (
     SELECT fresh.*, tag FROM fresh, jsonb_array_elements_text(tags) AS tag
 ), hours AS (
-    {_upsert("rollup_hour", "hour, fact", _FACTS, "fresh", _SUMS)}
+    {_upsert("rollup_hour", "hour, fact", "fresh")}
 ), hour_tags AS (
-    {_upsert("rollup_hour_tag", "hour, tag", "", "fresh_tag", _TAG_SUMS)}
+    {_upsert("rollup_hour_tag", "hour, tag, fact", "fresh_tag")}
 )
 SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM belated) AS late
 """  # noqa: S608 (from constants alone)
@@ -105,47 +111,70 @@ FROM ledger.every_entry
 WHERE ($1::text = '' OR key_id = $1) AND dispatch_id >= $2::uuid AND dispatch_id <> ALL ($3::uuid[])
 """
 
-# $1 key, $2 user ('': all), $3 call id and $4 dispatch id ('' and NULL: all), $5 first id and $6 end id (NULL: open),
-# $7 how many.
-LIST_ENTRIES = f"""
-SELECT {_NAMES} FROM ledger.every_entry
-WHERE ($1::text = '' OR key_id = $1) AND ($2::text = '' OR user_id = $2)
-  AND ($3::text = '' OR call_id = $3 OR dispatch_id = $4::uuid)
-  AND ($5::uuid IS NULL OR dispatch_id >= $5) AND ($6::uuid IS NULL OR dispatch_id < $6)
-ORDER BY dispatch_id DESC LIMIT $7
-"""  # noqa: S608 (from constants alone)
-
 # What each dimension of spend is in SQL.
 DIMENSIONS: Mapping[ledger_pb2.SpendDimension, str] = {
     ledger_pb2.SPEND_DIMENSION_KEY: "key_id",
     ledger_pb2.SPEND_DIMENSION_USER: "user_id",
     ledger_pb2.SPEND_DIMENSION_TEAM: "team_id",
+    ledger_pb2.SPEND_DIMENSION_ORGANIZATION: "organization_id",
+    ledger_pb2.SPEND_DIMENSION_END_USER: "end_user_id",
+    ledger_pb2.SPEND_DIMENSION_DEPLOYMENT: "deployment_id",
     ledger_pb2.SPEND_DIMENSION_MODEL_GROUP: "model_group",
     ledger_pb2.SPEND_DIMENSION_PROVIDER_MODEL: "provider_model",
     ledger_pb2.SPEND_DIMENSION_PROVIDER: "provider",
+    ledger_pb2.SPEND_DIMENSION_OPERATION: "operation::text",
+    ledger_pb2.SPEND_DIMENSION_STATUS: "status::text",
     ledger_pb2.SPEND_DIMENSION_TAG: "tag",
     # Not a cast to date: the session's time zone must not matter.
     ledger_pb2.SPEND_DIMENSION_DAY: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
 }
 
 
-def query_spend(dimensions: Sequence[ledger_pb2.SpendDimension]) -> str:
+def list_entries(filtered: Sequence[ledger_pb2.SpendDimension]) -> str:
+    """The statement that reads entries, newest first, which match a list of values in each of these dimensions.
+
+    $1 key, $2 user ('': all), $3 call id and $4 dispatch id ('' and NULL: all), $5 first id and $6 end id (NULL: open),
+    $7 how many, $8 after how many, then the lists.
+    """
+    return f"""
+SELECT {_NAMES} FROM ledger.every_entry
+WHERE ($1::text = '' OR key_id = $1) AND ($2::text = '' OR user_id = $2)
+  AND ($3::text = '' OR call_id = $3 OR dispatch_id = $4::uuid)
+  AND ($5::uuid IS NULL OR dispatch_id >= $5) AND ($6::uuid IS NULL OR dispatch_id < $6)
+  {_matching(filtered, 9, tag_condition="tags ?|")}
+ORDER BY dispatch_id DESC LIMIT $7 OFFSET $8
+"""  # noqa: S608 (from constants alone)
+
+
+def query_spend(
+    dimensions: Sequence[ledger_pb2.SpendDimension], filtered: Sequence[ledger_pb2.SpendDimension] = ()
+) -> str:
     """The statement that sums a rollup by these dimensions, dearest first; by none, the one sum of all.
 
     $1 the first hour and $2 the end, in hours since the epoch (NULL: open), $3 user ('': all), $4 how many rows, $5
-    after how many.
+    after how many, then a list of values for each dimension of `filtered`.
     """
-    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in dimensions
-    # Tags are summed apart and know no owner (see `filters.question_of`).
-    source, owner = ("ledger.rollup_hour_tag", "''") if by_tag else ("ledger.rollup_hour", "user_id")
+    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in (*dimensions, *filtered)
     keys = ", ".join(DIMENSIONS[dimension] for dimension in dimensions)
+    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in ("entries", *_SUMS[:-1]))
     return f"""
-SELECT ARRAY[{keys}]::text[] AS keys,
-       coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd, coalesce(sum(entries), 0)::bigint AS entries,
-       coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens
-FROM {source}
+SELECT ARRAY[{keys}]::text[] AS keys, {sums},
+       coalesce(sum(entries) FILTER (WHERE status = {int(ledger_pb2.ENTRY_STATUS_SUCCESS)}), 0)::bigint AS succeeded
+FROM {"ledger.rollup_hour_tag" if by_tag else "ledger.rollup_hour"}
 WHERE ($1::bigint IS NULL OR hour >= to_timestamp($1 * 3600)) AND ($2::bigint IS NULL OR hour < to_timestamp($2 * 3600))
-  AND ($3::text = '' OR {owner} = $3)
+  AND ($3::text = '' OR user_id = $3)
+  {_matching(filtered, 6, tag_condition="tag = ANY")}
 {f"GROUP BY {keys}" if keys else ""}
 ORDER BY cost_nano_usd DESC, keys LIMIT $4 OFFSET $5
 """  # noqa: S608 (from constants alone)
+
+
+def _matching(filtered: Sequence[ledger_pb2.SpendDimension], first: int, *, tag_condition: str) -> str:
+    """Conditions on lists of values, which are parameters from `$first` on; on tags this one."""
+    conditions = {
+        **{dimension: f"{column} = ANY" for dimension, column in DIMENSIONS.items()},
+        ledger_pb2.SPEND_DIMENSION_TAG: tag_condition,
+    }
+    return " ".join(
+        f"AND {conditions[dimension]} (${number}::text[])" for number, dimension in enumerate(filtered, first)
+    )

@@ -76,6 +76,9 @@ class LedgerService:
                 entries=spend.entries,
                 input_tokens=spend.input_tokens,
                 output_tokens=spend.output_tokens,
+                cache_read_tokens=spend.cache_read_tokens,
+                cache_write_tokens=spend.cache_write_tokens,
+                succeeded=spend.succeeded,
             )
             page_bytes += row.ByteSize()
             if len(page.rows) == question.limit or (page_bytes > MAX_BATCH_BYTES and page.rows):

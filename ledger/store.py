@@ -42,6 +42,10 @@ class Spend:
     entries: int
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    # Entries that ended well.
+    succeeded: int = 0
     keys: Sequence[str] = ()
 
 
@@ -99,7 +103,7 @@ class Store:
         """The newest entries that match, newest first, at most `limit`."""
         with mapped():
             rows = await self._pool.fetch(
-                queries.LIST_ENTRIES,
+                queries.list_entries(tuple(wanted.lists)),
                 wanted.key_id,
                 wanted.user_id,
                 wanted.request_id,
@@ -107,6 +111,8 @@ class Store:
                 wanted.first_id,
                 wanted.end_id,
                 limit,
+                wanted.offset,
+                *wanted.lists.values(),
             )
         return [entry_of(dict(row)) for row in rows]
 
@@ -114,12 +120,13 @@ class Store:
         """Sums of an hourly rollup, dearest first: as many as asked for and, if there is one, the next."""
         with mapped():
             rows = await self._pool.fetch(
-                queries.query_spend(question.dimensions),
+                queries.query_spend(question.dimensions, tuple(question.lists)),
                 question.first_hour,
                 question.end_hour,
                 question.user_id,
                 question.limit + 1,
                 question.offset,
+                *question.lists.values(),
             )
         return [Spend(**row) for row in rows]
 

@@ -8,6 +8,7 @@ from gateway.v1 import common_pb2, ledger_pb2, router_pb2
 
 from router.accounting import Attempt, Outcome
 from router.catalog import Deployment
+from router.passed_on import shown_base
 from router.wire.base import Answer, StreamDecoder, StreamEnd
 from services.errors import Reason
 
@@ -22,6 +23,8 @@ class Dispatch:
 
     __slots__ = (
         "_attempt_began",
+        "_attempt_seconds",
+        "_attempts_before",
         "_began",
         "_clock",
         "_content_bytes",
@@ -31,6 +34,8 @@ class Dispatch:
         "_dropped",
         "_error_reason",
         "_first_token_ms",
+        "_groups",
+        "_provider_headers",
         "_provider_status",
         "_status",
         "_usage",
@@ -58,12 +63,22 @@ class Dispatch:
         # The attempt under way; no deployment: there is none.
         self._deployment: Deployment | None = None
         self._attempt_began = 0.0
+        self._attempt_seconds = 0.0
+        self._provider_headers = ""
+        # Model groups that were begun, and attempts that had ended when the present one was.
+        self._groups = 0
+        self._attempts_before = 0
         self._provider_status = 0
         self._usage: common_pb2.TokenUsage | None = None
         self._content_bytes = 0
         self._counted_tokens = 0
         self._decoder: StreamDecoder | None = None
         self._dropped: tuple[str, ...] = ()
+
+    def begin_group(self) -> None:
+        """What follows is tried in another model group."""
+        self._groups += 1
+        self._attempts_before = len(self.ended)
 
     def begin_attempt(self, deployment: Deployment, dropped: tuple[str, ...] = ()) -> None:
         """A request to the provider starts. dropped: members of the caller's body that it does not have."""
@@ -74,11 +89,13 @@ class Dispatch:
         self._content_bytes = 0
         self._counted_tokens = 0
         self._decoder = None
+        self._provider_headers = ""
         self._dropped = dropped
 
-    def answers(self, status: int) -> None:
-        """The head of the provider's answer is here."""
+    def answers(self, status: int, headers: str = "") -> None:
+        """The head of the provider's answer is here. headers: those that are passed on, a line each."""
         self._provider_status = status
+        self._provider_headers = headers
 
     def streams(self, decoder: StreamDecoder) -> None:
         """The answer comes as a stream: the decoder knows how much of it has come."""
@@ -109,10 +126,11 @@ class Dispatch:
             return
         if self._decoder is not None:
             self.stream_ended(self._decoder.close())
+        self._attempt_seconds = self._clock() - self._attempt_began
         self.ended.append(
             Attempt(
                 deployment=self._deployment,
-                latency_ms=self._ms_since(self._attempt_began),
+                latency_ms=int(self._attempt_seconds * 1000),
                 provider_status=self._provider_status,
                 error_reason=error_reason,
                 usage=self._usage,
@@ -131,12 +149,25 @@ class Dispatch:
         """The head of the answer, made once there is content: from here on there is no way back."""
         self.has_head = True
         self._first_token_ms = self._first_token_ms or self._to_first_token_ms()
+        called = deployment.at(self.request.operation) or deployment
         head = router_pb2.Head(
             content_type=content_type,
             deployment_id=deployment.id,
             provider_model=f"{deployment.provider}/{deployment.provider_model}",
             latency_ms=self._ms_since(self._began),
+            model_group=deployment.group,
+            api_base="" if deployment.mock_response is not None else shown_base(called.api_base),
         )
+        is_streaming = self._deployment is not None
+        seconds = self._clock() - self._attempt_began if is_streaming else self._attempt_seconds
+        head.provider_latency_us = int(seconds * 1_000_000)
+        # Almost always 0, and a member that is not set costs nothing.
+        if retries := len(self.ended) + is_streaming - self._attempts_before - 1:
+            head.attempted_retries = retries
+        if self._groups > 1:
+            head.attempted_fallbacks = self._groups - 1
+        if self._provider_headers:
+            head.provider_headers = self._provider_headers
         if self._dropped:  # an empty list costs a message 1 us
             head.dropped_params.extend(self._dropped)
         return head

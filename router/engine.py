@@ -25,6 +25,7 @@ from router.credentials import Signer, masked, signed
 from router.dispatch import Dispatch
 from router.growth import Extend, Growth, can_grow
 from router.languages import Languages, WholeWires
+from router.passed_on import passed_on
 from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
 from router.selection import Selection
@@ -114,6 +115,7 @@ class Engine:
         dispatch.body_bytes = len(body)
         failure: GatewayError | None = None
         for name in chain:
+            dispatch.begin_group()
             try:
                 return await self._try_group(caller, dispatch, groups[name], body)
             except GatewayError as error:
@@ -195,7 +197,7 @@ class Engine:
         dispatch.begin_attempt(deployment, request.dropped)
         transport = self._transport if deployment.mock_response is None else self._mock
         async with transport.open(request, called, timeout_seconds=timeout_seconds) as response:
-            dispatch.answers(response.status)
+            dispatch.answers(response.status, passed_on(response.headers))
             if not 200 <= response.status < 300:
                 said = await response.read(MAX_ERROR_BODY_BYTES)
                 said = masked(said, request)

@@ -15,6 +15,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Self
 
 import grpc
 from gateway.v1 import errors_pb2
@@ -146,7 +147,7 @@ class GatewayError(Exception):
         )
 
     @classmethod
-    def from_proto(cls, error: errors_pb2.Error) -> GatewayError:
+    def from_proto(cls, error: errors_pb2.Error) -> Self:
         """What the other side raised."""
         return cls(
             error.reason,

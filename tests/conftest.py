@@ -21,7 +21,14 @@ from services.embedded.valkey import EmbeddedValkey
 # Fixtures that live beside what they drive; each file is a plugin.
 pytest_plugins = [
     name
-    for name in ("tests.stack", "tests.fake_provider", "tests.edge_scene", "tests.recordings", "tests.token_server")
+    for name in (
+        "tests.stack",
+        "tests.fake_provider",
+        "tests.edge_scene",
+        "tests.recordings",
+        "tests.golden",
+        "tests.token_server",
+    )
     if importlib.util.find_spec(name)
 ]
 

@@ -2,13 +2,14 @@
 
 scene.client()          speaks to it with the master key
 scene.keys, .spend      what the keystore knows and the ledger has; .checked: how deployments are
+scene.questions, .listed    what the ledger was asked for: sums, entries
 scene.run               what the router does with a call; scene.refusal: what the keystore says instead of leave
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -59,6 +60,7 @@ PRICED = Deployment(
     "",
     rates=Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000),
 )
+DAY = "2026-01-31"
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Scene:
     questions: list[ledger_pb2.QuerySpendRequest] = field(default_factory=list)
     # What costs are reckoned by.
     deployment: Deployment = PRICED
+    listed: list[ledger_pb2.ListEntriesRequest] = field(default_factory=list)
     edge: Edge | None = None
 
     def client(self, key: str = MASTER_KEY) -> httpx.AsyncClient:
@@ -137,9 +140,10 @@ class Scene:
     def ledger(self) -> Handlers:
         async def query(request: ledger_pb2.QuerySpendRequest) -> ledger_pb2.QuerySpendResponse:
             self.questions.append(request)
-            return ledger_pb2.QuerySpendResponse(rows=self.spend)
+            return ledger_pb2.QuerySpendResponse(rows=[_grouped(row, request.group_by) for row in self.spend])
 
         async def list_entries(request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
+            self.listed.append(request)
             return ledger_pb2.ListEntriesResponse(entries=self.entries)
 
         return {QUERY_SPEND: query, LIST_ENTRIES: list_entries}
@@ -184,6 +188,16 @@ class Scene:
                     reply.admitted.principal.key_id = "k"
                     reply.admitted.hold.epoch = "e"
                 link.send(reply)
+
+
+def _grouped(row: ledger_pb2.SpendRow, group_by: Sequence[ledger_pb2.SpendDimension]) -> ledger_pb2.SpendRow:
+    """The row with as many keys as are grouped by: those that it has, and then a day or a number in each place."""
+    grouped = ledger_pb2.SpendRow()
+    grouped.CopyFrom(row)
+    given = [*row.keys, *("1" for _ in group_by)][: len(group_by)]
+    days = zip(given, group_by, strict=True)
+    grouped.keys[:] = [DAY if each == ledger_pb2.SPEND_DIMENSION_DAY else key for key, each in days]
+    return grouped
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Annotated
 import msgspec
 from gateway.v1 import common_pb2, router_pb2
 
+from edge.admin.directory import KeyDirectory
 from edge.admin.endpoint import Access, AdminRequest, AdminRoute, convert
-from edge.admin.neighbours import ask_a_router, key_of
+from edge.admin.neighbours import ask_a_router
 from edge.exchange import Routers
 from services.errors import GatewayError, Reason
 from services.methods import ESTIMATE_COST
 from services.money import MTOK, NANO_USD, usd_from_nano
-from services.transport import Channel
 
 TIMEOUT_SECONDS = 10.0
 # OpenAI's and Anthropic's rule of thumb for English.
@@ -88,8 +88,8 @@ class CalculateSpend(msgspec.Struct):
 class CostAdmin:
     """The handlers."""
 
-    def __init__(self, keystore: Channel, routers: Routers) -> None:
-        self._keystore = keystore
+    def __init__(self, directory: KeyDirectory, routers: Routers) -> None:
+        self._directory = directory
         self._routers = routers
 
     def routes(self) -> list[AdminRoute]:
@@ -131,13 +131,11 @@ class CostAdmin:
     async def _ask(
         self, request: AdminRequest, model: str, usage: common_pb2.TokenUsage
     ) -> router_pb2.EstimateCostResponse:
-        assert request.credential is not None
-        if not request.credential.master:
-            key = await key_of(self._keystore, request.credential.digest)
-            if key.models and model not in key.models:
-                raise GatewayError(
-                    Reason.ERROR_REASON_MODEL_NOT_ALLOWED, f"The key may not call the model {model!r}.", param="model"
-                )
+        key = await self._directory.own(request)
+        if key is not None and key.models and model not in key.models:
+            raise GatewayError(
+                Reason.ERROR_REASON_MODEL_NOT_ALLOWED, f"The key may not call the model {model!r}.", param="model"
+            )
         asked = router_pb2.EstimateCostRequest(model=model, usage=usage)
         return await ask_a_router(self._routers, ESTIMATE_COST, asked, timeout_seconds=TIMEOUT_SECONDS)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from gateway.v1 import common_pb2, keystore_pb2
 
+from edge.admin.directory import KeyDirectory
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
-from edge.admin.neighbours import key_of
 from edge.exchange import Routers
-from services.transport import Channel
 
 # LiteLLM's constant; model groups have no date of their own.
 CREATED = 1677610602
@@ -16,8 +15,8 @@ CREATED = 1677610602
 class ModelAdmin:
     """The handlers of /models."""
 
-    def __init__(self, keystore: Channel, routers: Routers) -> None:
-        self._keystore = keystore
+    def __init__(self, directory: KeyDirectory, routers: Routers) -> None:
+        self._directory = directory
         self._routers = routers
 
     def routes(self) -> list[AdminRoute]:
@@ -43,11 +42,9 @@ class ModelAdmin:
         return _row(model)
 
     async def _models(self, request: AdminRequest) -> dict[str, common_pb2.CatalogModel]:
-        assert request.credential is not None
         models = {name: model for name, model in self._routers.models.items() if not model.hidden}
-        if request.credential.master:
-            return models
-        return _allowed(models, await key_of(self._keystore, request.credential.digest))
+        key = await self._directory.own(request)
+        return models if key is None else _allowed(models, key)
 
 
 def _allowed(models: dict[str, common_pb2.CatalogModel], key: keystore_pb2.Key) -> dict[str, common_pb2.CatalogModel]:

@@ -2,45 +2,37 @@
 
 Each path sums by some dimensions, dearest first, over everything or between `start_date` and `end_date`. What has no
 name in a dimension (keys without a user, calls that reached no provider) is one row, named null, so that rows add up
-to the total.
+to the total. A virtual key sees its own calls in all of them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.v1 import keystore_pb2, ledger_pb2
 
+from edge.admin.directory import MAX_NAMED, KeyDirectory
 from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of
 from edge.admin.key_members import key_row
-from edge.admin.times import date_range_ms
-from services.errors import GatewayError, Reason
-from services.methods import GET_KEY, QUERY_SPEND
+from edge.admin.questions import END_USER, KEY, MODEL, PROVIDER, TAG, USER, SpendQuestions
 from services.money import usd_from_nano
-from services.transport import Channel
 
-TIMEOUT_SECONDS = 10.0
 DEFAULT_ROWS = 100
 MAX_ROWS = 1000
-# Each row of these is a question to the keystore as well.
-MAX_KEYS = 100
 
-# What LiteLLM calls the master key in its reports.
-MASTER_KEY = "litellm_proxy_master_key"
-
-Row = dict[str, object]
+Row = object
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One path: what it sums by, and how a sum looks."""
+    """One path: what it sums by, how a sum looks, and what the list of them stands in."""
 
     path: str
     group_by: Sequence[ledger_pb2.SpendDimension]
     row: Callable[[ledger_pb2.SpendRow], Row]
+    within: str = ""
 
 
 def _model(row: ledger_pb2.SpendRow) -> Row:
@@ -56,39 +48,78 @@ def _user(row: ledger_pb2.SpendRow) -> Row:
     return {"user_id": row.keys[0] or None, "spend": usd_from_nano(row.cost_nano_usd), "max_budget": None}
 
 
+def _provider(row: ledger_pb2.SpendRow) -> Row:
+    return {"provider": row.keys[0] or None, "spend": usd_from_nano(row.cost_nano_usd)}
+
+
+def _tag(row: ledger_pb2.SpendRow) -> Row:
+    spent = usd_from_nano(row.cost_nano_usd)
+    return {"individual_request_tag": row.keys[0], "log_count": row.entries, "total_spend": spent}
+
+
+def _spend_per_tag(row: ledger_pb2.SpendRow) -> Row:
+    return {"name": row.keys[0], "spend": usd_from_nano(row.cost_nano_usd), "log_count": row.entries}
+
+
+def _end_user(row: ledger_pb2.SpendRow) -> Row:
+    spent = usd_from_nano(row.cost_nano_usd)
+    return {"end_user": row.keys[0] or None, "total_count": row.entries, "total_spend": spent}
+
+
+def _end_user_id(row: ledger_pb2.SpendRow) -> Row:
+    # LiteLLM's list has calls without a customer as an empty text.
+    return row.keys[0]
+
+
+END_USERS = Report("/global/spend/end_users", (END_USER,), _end_user)
 REPORTS = (
-    Report(
-        "/global/spend/models",
-        (ledger_pb2.SPEND_DIMENSION_PROVIDER, ledger_pb2.SPEND_DIMENSION_PROVIDER_MODEL),
-        _model,
-    ),
+    Report("/global/spend/models", (PROVIDER, MODEL), _model),
     # LiteLLM has no such path; guides name it all the same.
-    Report("/global/spend/users", (ledger_pb2.SPEND_DIMENSION_USER,), _total_of_user),
-    Report("/spend/users", (ledger_pb2.SPEND_DIMENSION_USER,), _user),
+    Report("/global/spend/users", (USER,), _total_of_user),
+    Report("/global/spend/provider", (PROVIDER,), _provider),
+    Report("/global/spend/tags", (TAG,), _spend_per_tag, within="spend_per_tag"),
+    Report("/global/all_end_users", (END_USER,), _end_user_id, within="end_users"),
+    Report("/spend/users", (USER,), _user),
+    Report("/spend/tags", (TAG,), _tag),
+    END_USERS,
 )
+# How the body of POST /global/spend/end_users names what others have in their query.
+_IN_BODY: Mapping[str, str] = {"startTime": "start_date", "endTime": "end_date", "api_key": "api_key"}
 
 
 class SpendReports:
     """The handlers of the reports."""
 
-    def __init__(self, ledger: Channel, keystore: Channel) -> None:
-        self._ledger = ledger
-        self._keystore = keystore
+    def __init__(self, questions: SpendQuestions, directory: KeyDirectory) -> None:
+        self._questions = questions
+        self._directory = directory
 
     def routes(self) -> list[AdminRoute]:
         """The table."""
         return [
             *(
-                AdminRoute("GET", report.path, Access.MASTER, functools.partial(self.report, report))
+                AdminRoute("GET", report.path, Access.ANY_KEY, functools.partial(self.report, report))
                 for report in REPORTS
             ),
-            AdminRoute("GET", "/global/spend/keys", Access.MASTER, self.totals_of_keys),
-            AdminRoute("GET", "/spend/keys", Access.MASTER, self.keys),
+            AdminRoute("POST", END_USERS.path, Access.ANY_KEY, self.end_users),
+            AdminRoute("GET", "/global/spend/keys", Access.ANY_KEY, self.totals_of_keys),
+            AdminRoute("GET", "/spend/keys", Access.ANY_KEY, self.keys),
         ]
 
     async def report(self, report: Report, request: AdminRequest) -> object:
         """One of REPORTS, at most `limit` rows (100); `user_id`: of this user alone."""
-        return [report.row(row) for row in await self._sums(report.group_by, request, MAX_ROWS)]
+        size = limit_of(request.query, DEFAULT_ROWS, MAX_ROWS)
+        rows = [report.row(row) for row in await self._questions.page(request, report.group_by, size)]
+        return {report.within: rows} if report.within else rows
+
+    async def end_users(self, request: AdminRequest) -> object:
+        """As GET, with what it asks for in a body, as LiteLLM's page sends it."""
+        said = {
+            name: text
+            for member, name in _IN_BODY.items()
+            if isinstance(text := request.body.get(member), str) and text
+        }
+        return await self.report(END_USERS, replace(request, query={**request.query, **said}))
 
     async def totals_of_keys(self, request: AdminRequest) -> object:
         """What each key has spent, with its names."""
@@ -107,32 +138,8 @@ class SpendReports:
         return [{**key_row(key), "spend": usd_from_nano(row.cost_nano_usd)} for row, key in await self._keys(request)]
 
     async def _keys(self, request: AdminRequest) -> list[tuple[ledger_pb2.SpendRow, keystore_pb2.Key]]:
-        rows = await self._sums((ledger_pb2.SPEND_DIMENSION_KEY,), request, MAX_KEYS)
-        keys = await asyncio.gather(*(self._key(row.keys[0]) for row in rows))
-        return list(zip(rows, keys, strict=True))
-
-    async def _key(self, key_id: str) -> keystore_pb2.Key:
-        if not key_id:
-            return keystore_pb2.Key(token=MASTER_KEY)
-        named = keystore_pb2.GetKeyRequest(name=key_id)
-        try:
-            return (await self._keystore.call(GET_KEY, named, timeout_seconds=TIMEOUT_SECONDS)).key
-        except GatewayError as error:
-            if error.reason != Reason.ERROR_REASON_NOT_FOUND:
-                raise
-            return keystore_pb2.Key(token=key_id)
-
-    async def _sums(
-        self, group_by: Sequence[ledger_pb2.SpendDimension], request: AdminRequest, most: int
-    ) -> Sequence[ledger_pb2.SpendRow]:
-        query = request.query
-        start_ms, end_ms = date_range_ms(query.get("start_date"), query.get("end_date"))
-        question = ledger_pb2.QuerySpendRequest(
-            start_ms=start_ms,
-            end_ms=end_ms,
-            group_by=group_by,
-            user_id=query.get("user_id", ""),
-            page_size=limit_of(query, DEFAULT_ROWS, most),
-        )
-        answer = await self._ledger.call(QUERY_SPEND, question, timeout_seconds=TIMEOUT_SECONDS)
-        return answer.rows
+        # Each row of these is a question to the keystore as well.
+        size = limit_of(request.query, DEFAULT_ROWS, MAX_NAMED)
+        rows = await self._questions.page(request, (KEY,), size)
+        keys = await self._directory.named(row.keys[0] for row in rows)
+        return [(row, keys[row.keys[0]]) for row in rows]

@@ -53,6 +53,12 @@ def date_range_ms(start: str | None, end: str | None) -> tuple[int, int]:
     return _ms(first), _ms(last)
 
 
+def last_days_ms(now: datetime, days: int) -> tuple[int, int]:
+    """Today and the days before it, so many in all, as [start, end) in milliseconds."""
+    tomorrow = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
+    return _ms(tomorrow - timedelta(days=days)), _ms(tomorrow)
+
+
 def iso(millis: int) -> str | None:
     """Milliseconds since the epoch as ISO 8601 in UTC; None for 0. What lies beyond the year 9999 is its end."""
     if not millis:

@@ -167,6 +167,7 @@ local function enter(limits, estimate, id)
 end
 
 -- The arguments of `admit`, under these limits if there are any. estimate: of tokens, as it came, for it becomes text.
+-- A hold is told with what is spent on the first budget, false if there is none.
 local function admit(limits, estimate)
     local id, granted, smallest, budgets = take(), tonumber(take()), tonumber(take()), tonumber(take())
     local placed = redis.call('HGET', amounts, id)
@@ -175,7 +176,8 @@ local function admit(limits, estimate)
         names[row], caps[row] = take(), tonumber(take())
     end
     if placed then
-        return limits and told({ 'held', placed }, use_of(limits[1])) or { 'held', placed }
+        local words = { 'held', placed, budgets > 0 and redis.call('HGET', spent, names[1]) }
+        return limits and told(words, use_of(limits[1])) or words
     end
     local gone, kept = {}, {}
     if budgets > 0 then
@@ -207,10 +209,8 @@ local function admit(limits, estimate)
     for _, scope in ipairs(names) do
         redis.call('HINCRBY', held, scope, granted)
     end
-    if limits then
-        return told({ 'held', granted }, { use[1] + 1, use[2] + estimate, use[3] + 1 })
-    end
-    return { 'held', granted }
+    local words = { 'held', granted, gone[1] or false }
+    return limits and told(words, { use[1] + 1, use[2] + estimate, use[3] + 1 }) or words
 end
 
 -- id, full, smallest, number of budgets, then scope and cap of each.

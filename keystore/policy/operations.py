@@ -115,10 +115,15 @@ class Use(msgspec.Struct, frozen=True, gc=False):
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
-    """The money is held. use: under the first limit, this dispatch included; None: there is no limit."""
+    """The money is held.
+
+    use: under the first limit, this dispatch included; None: there is no limit. spent_nano_usd: on the first budget;
+    None: there is no budget, or it was not an Admit.
+    """
 
     nano_usd: int
     use: Use | None = None
+    spent_nano_usd: int | None = None
 
 
 class Exceeded(msgspec.Struct, frozen=True, gc=False):

@@ -123,7 +123,8 @@ class Oracle:
         return self._held_for(asked, granted, now_ms)
 
     def _held_for(self, asked: Admit, amount: int, now_ms: int) -> Held:
-        return Held(amount, self._rates.use(asked.limits[0], now_ms) if asked.limits else None)
+        use = self._rates.use(asked.limits[0], now_ms) if asked.limits else None
+        return Held(amount, use, self._spent.get(asked.budgets[0].scope) if asked.budgets else None)
 
     def _extend(self, asked: Extend) -> Result:
         amount = self._amounts.get(asked.dispatch_id)

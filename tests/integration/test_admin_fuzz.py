@@ -16,15 +16,8 @@ from services.errors import GatewayError, Reason
 from tests.edge_scene import Scene
 
 PARAMETERS = (
-    "limit",
-    "start_date",
-    "end_date",
-    "user_id",
-    "api_key",
-    "request_id",
-    "key",
-    "model",
-    "model_id",
+    *("limit", "start_date", "end_date", "user_id", "api_key", "request_id", "key", "model", "model_id", "team_ids"),
+    *("tags", "group_by", "page", "page_size", "status_filter", "summarize", "sort_by", "end_user"),
     *sorted(LISTED_BY),
 )
 BODIES = (GenerateKey, NameKey, NameKeys, RegenerateKey, EstimateCost, CalculateSpend)
@@ -75,11 +68,13 @@ bodies = (
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=queries, body=bodies, name=values)
 @example(query="start_date=9999-12-31&end_date=9999-12-31", body=b"", name="m")
+@example(query="start_date=2026-01-01&end_date=2026-02-01", body=b"", name="m")
+@example(query="start_date=2026-01-01&end_date=2026-02-01&group_by=api_key&tags=,&page=2", body=b"", name="m")
 @example(query="limit=%C2%B2", body=b'{"max_budget": 9300000000}', name="m")
 async def test_no_input_is_answered_by_a_500(scene: Scene, query: str, body: bytes, name: str) -> None:
     """Each example goes to every route of the real table."""
     scene.add_key("sk-known", keystore_pb2.Key(key_id="sk-known", models=["m"]))
-    scene.entries = [ledger_pb2.Entry(dispatch_id=b"\xff" * 16, duration_ms=1 << 62)]
+    scene.entries = [ledger_pb2.Entry(dispatch_id=b"\xff" * 16, duration_ms=1 << 62, error_reason=999, operation=99)]
     scene.spend = [ledger_pb2.SpendRow(keys=["a", "b"], cost_nano_usd=(1 << 63) - 1)]
     failure = GatewayError(Reason.ERROR_REASON_PROVIDER_TIMEOUT, "late").to_proto()
     scene.checked = [router_pb2.DeploymentHealth(deployment_id="d", error=failure)]

@@ -44,7 +44,9 @@ async def test_users_and_those_without_one(scene: Scene) -> None:
         users = (await client.get("/spend/users?user_id=u1")).json()
     assert totals == [{"user_id": "u1", "total_spend": 0.0000725}, {"user_id": None, "total_spend": 0.0000725}]
     assert users[0] == {"user_id": "u1", "spend": 0.0000725, "max_budget": None}
-    assert [question.user_id for question in scene.questions] == ["", "u1"]
+    everybody, one = scene.questions
+    assert list(everybody.filters) == []
+    assert list(one.filters) == [ledger_pb2.SpendFilter(dimension=ledger_pb2.SPEND_DIMENSION_USER, values=["u1"])]
     assert [question.page_size for question in scene.questions] == [100, 100]
 
 

@@ -85,7 +85,7 @@ async def test_calls_at_once_end_with_their_answers_also_when_they_fail(stack, f
 
 async def test_an_answer_says_how_it_stands_with_the_key_s_limits(stack, fake_provider: FakeProvider) -> None:
     gateway = await stack(PRICED_CONFIG.format(base=fake_provider.base_url))
-    key = await new_key(gateway, rpm_limit=9, tpm_limit=10_000)
+    key = await new_key(gateway, rpm_limit=9, tpm_limit=10_000, max_budget=1)
     free = await new_key(gateway)
     await early_in_a_minute()
     async with httpx.AsyncClient(timeout=30) as client:
@@ -99,6 +99,9 @@ async def test_an_answer_says_how_it_stands_with_the_key_s_limits(stack, fake_pr
             assert 100 < estimate < 150
             assert 0 < float(headers["x-ratelimit-reset-tokens"].removesuffix("s")) <= 60
             assert "x-ratelimit-api_key-limit-max_parallel_requests" not in headers
+            # Beside what the answer says of itself and of the key's budget.
+            assert headers["x-litellm-model-group"] == "gpt"
+            assert float(headers["x-litellm-key-spend"]) > 0
             await asyncio.sleep(0.5)
         assert not [name for name in (await call(client, gateway.base_url, free)).headers if "ratelimit" in name]
         # A failure says it too.

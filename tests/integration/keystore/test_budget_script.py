@@ -286,7 +286,7 @@ def test_after_seven_days_nothing_is_left_of_a_hold(server: Server) -> None:
 def test_an_expired_hold_is_not_revived_but_may_be_placed_anew(server: Server) -> None:
     dispatch_id, now_ms = _expired(server)
     again = Admit(dispatch_id, 10, 1, (Budget("gateway", 100),))
-    assert server.decide([Renew(dispatch_id), again], now_ms) == [False, Held(10)]
+    assert server.decide([Renew(dispatch_id), again], now_ms) == [False, Held(10, spent_nano_usd=0)]
     assert server.decide([Settle(dispatch_id, 7)], now_ms) == [Settled.HELD]
     assert server.balances(now_ms) == {"gateway": Balance(7, 0)}
 
@@ -375,7 +375,7 @@ def test_what_a_limit_refuses_holds_no_money_and_what_a_budget_refuses_counts_un
     rich = [Admit(each, 10, 1, (budget,), (limit,), 1) for each in IDS[1:3]]
     assert server.decide([poor, *rich], START_MS) == [
         Exceeded(budget, 0, 0),
-        Held(10, Use(1, 1, 1, 60_000)),
+        Held(10, Use(1, 1, 1, 60_000), 0),
         Limited(limit, Rate.REQUESTS, Use(1, 1, 1, 60_000)),
     ]
     assert server.balances(START_MS)["key:a"] == Balance(0, 10)

@@ -168,8 +168,8 @@ def assert_sums(sql: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
     """Holds the rollups to the entries: every sum, every hour, every combination."""
     owners = "key_id, user_id, team_id, organization_id, end_user_id"
     facts = f"{owners}, deployment_id, model_group, provider, provider_model, operation, status"
-    tag_sums = ("cost_nano_usd", "input_tokens", "output_tokens")
-    sums = (*tag_sums, "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    sums = ("cost_nano_usd", *tokens)
     by_tag = "ledger.every_entry, jsonb_array_elements_text(tags) AS tag"
 
     async def compare(table: str, keys: str, columns: tuple[str, ...], source: str) -> None:
@@ -182,6 +182,6 @@ def assert_sums(sql: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
 
     async def check() -> None:
         await compare("ledger.rollup_hour", facts, sums, "ledger.every_entry")
-        await compare("ledger.rollup_hour_tag", "tag", tag_sums, by_tag)
+        await compare("ledger.rollup_hour_tag", f"tag, {facts}", sums, by_tag)
 
     return check

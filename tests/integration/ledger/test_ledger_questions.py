@@ -14,6 +14,20 @@ from services.methods import LIST_ENTRIES, QUERY_SPEND, SUM_SPEND
 HOUR_MS = 3_600_000
 
 
+def matching(dimension: int, *values: str) -> ledger_pb2.SpendFilter:
+    return ledger_pb2.SpendFilter(dimension=dimension, values=values)
+
+
+BAD_FILTERS = [
+    [matching(ledger_pb2.SPEND_DIMENSION_UNSPECIFIED, "x")],
+    [matching(ledger_pb2.SPEND_DIMENSION_DAY, "2026-01-01")],
+    [matching(99, "x")],
+    [matching(ledger_pb2.SPEND_DIMENSION_KEY)],
+    [matching(ledger_pb2.SPEND_DIMENSION_KEY, *("x" * 1_001))],
+    [matching(ledger_pb2.SPEND_DIMENSION_KEY, "x")] * 2,
+]
+
+
 @pytest.fixture
 async def ask(store, ledger_url, start_ledger):
     """Asks a ledger on the database of `store`."""
@@ -142,8 +156,10 @@ async def test_spend_over_whole_hours(store, new_entry, ask):
         (QUERY_SPEND, {"group_by": [0]}, "group_by"),
         (QUERY_SPEND, {"group_by": [99]}, "group_by"),
         (QUERY_SPEND, {"group_by": [1, 2, 1]}, "group_by"),
-        (QUERY_SPEND, {"group_by": [ledger_pb2.SPEND_DIMENSION_TAG, ledger_pb2.SPEND_DIMENSION_KEY]}, "group_by"),
-        (QUERY_SPEND, {"group_by": [ledger_pb2.SPEND_DIMENSION_TAG], "user_id": "u"}, "user_id"),
+        *((method, {"filters": each}, "filters") for method in (QUERY_SPEND, LIST_ENTRIES) for each in BAD_FILTERS),
+        (QUERY_SPEND, {"filters": [matching(ledger_pb2.SPEND_DIMENSION_TAG, "red", "blue")]}, "filters"),
+        (LIST_ENTRIES, {"offset": -1}, "offset"),
+        (LIST_ENTRIES, {"offset": 100_001}, "offset"),
         (QUERY_SPEND, {"page_size": 1_001}, "page_size"),
         (QUERY_SPEND, {"page_token": "next"}, "page_token"),
         (QUERY_SPEND, {"page_token": "-1"}, "page_token"),

@@ -8,6 +8,7 @@ import shutil
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ledger.queries import SUM_SPEND as SUM_SPEND_SQL
 from ledger.rows import Row, encode
 from ledger.store import Store
 from services.ids import IdMint, millis_of
-from services.methods import QUERY_SPEND, SUM_SPEND
+from services.methods import LIST_ENTRIES, QUERY_SPEND, SUM_SPEND
 from services.postgres import migrate
 
 KEY, USER, TEAM = (
@@ -35,6 +36,13 @@ GROUP, MODEL, PROVIDER = (
     ledger_pb2.SPEND_DIMENSION_PROVIDER,
 )
 TAG, DAY = ledger_pb2.SPEND_DIMENSION_TAG, ledger_pb2.SPEND_DIMENSION_DAY
+ORGANIZATION, END_USER, DEPLOYMENT, OPERATION, STATUS = (
+    ledger_pb2.SPEND_DIMENSION_ORGANIZATION,
+    ledger_pb2.SPEND_DIMENSION_END_USER,
+    ledger_pb2.SPEND_DIMENSION_DEPLOYMENT,
+    ledger_pb2.SPEND_DIMENSION_OPERATION,
+    ledger_pb2.SPEND_DIMENSION_STATUS,
+)
 
 DAY_MS = 86_400_000
 
@@ -52,7 +60,31 @@ NAMES = {
     MODEL: lambda entry: entry.provider_model,
     PROVIDER: lambda entry: entry.provider,
     DAY: day_of,
+    ORGANIZATION: lambda entry: entry.principal.organization_id,
+    END_USER: lambda entry: entry.principal.end_user_id,
+    DEPLOYMENT: lambda entry: entry.deployment_id,
+    OPERATION: lambda entry: str(entry.operation),
+    STATUS: lambda entry: str(entry.status),
 }
+
+
+def sums_of(entry: ledger_pb2.Entry) -> tuple[int, ...]:
+    """What an entry adds to each sum, in the order of SpendRow."""
+    usage = entry.usage
+    return (
+        entry.cost_nano_usd,
+        1,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        int(entry.status == ledger_pb2.ENTRY_STATUS_SUCCESS),
+    )
+
+
+def sums_in(row: ledger_pb2.SpendRow) -> tuple[int, ...]:
+    tokens = (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
+    return (row.cost_nano_usd, row.entries, *tokens, row.succeeded)
 
 
 @pytest.fixture
@@ -84,6 +116,7 @@ def entries(new_entry):
                 provider=dice.choice(("openai", "azure")),
                 provider_model=dice.choice(("gpt-4o", "gpt-4o-mini")),
                 cost_nano_usd=dice.choice((0, 1, 1_000, 123_456_789)),
+                status=dice.choice((ledger_pb2.ENTRY_STATUS_SUCCESS, ledger_pb2.ENTRY_STATUS_FAILURE)),
             )
         )
     return made
@@ -134,28 +167,60 @@ def rows_read(plan):
 async def test_grouped_sums_are_those_of_the_entries_dearest_first(store, entries, ask, group_by):
     await store.write(entries)
     rows = await all_rows(ask, group_by=group_by, page_size=7)
-    expected = defaultdict(lambda: [0, 0, 0, 0])
-    for entry in entries:
-        added = (entry.cost_nano_usd, 1, entry.usage.input_tokens, entry.usage.output_tokens)
-        sums = expected[tuple(NAMES[dimension](entry) for dimension in group_by)]
-        for index, amount in enumerate(added):
-            sums[index] += amount
-    found = {tuple(row.keys): [row.cost_nano_usd, row.entries, row.input_tokens, row.output_tokens] for row in rows}
+    expected = added_up((tuple(NAMES[dimension](entry) for dimension in group_by), entry) for entry in entries)
+    found = {tuple(row.keys): sums_in(row) for row in rows}
     assert len(found) == len(rows)
-    assert found == dict(expected)
+    assert found == expected
     costs = [row.cost_nano_usd for row in rows]
     assert costs == sorted(costs, reverse=True)
 
 
-@pytest.mark.parametrize("group_by", [[TAG], [DAY, TAG]])
+def added_up(keyed: Iterable[tuple[tuple[str, ...], ledger_pb2.Entry]]) -> dict[tuple[str, ...], tuple[int, ...]]:
+    expected: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * 7)
+    for key, entry in keyed:
+        expected[key] = [one + other for one, other in zip(expected[key], sums_of(entry), strict=True)]
+    return {key: tuple(sums) for key, sums in expected.items()}
+
+
+@pytest.mark.parametrize("group_by", [[TAG], [DAY, TAG], [TAG, KEY, PROVIDER, MODEL]])
 async def test_an_entry_counts_for_each_of_its_tags(store, entries, ask, group_by):
     await store.write(entries)
     rows = await all_rows(ask, group_by=group_by, page_size=1_000)
-    expected: dict[tuple[str, ...], int] = defaultdict(int)
-    for entry in entries:
-        for tag in entry.principal.tags:
-            expected[(day_of(entry), tag) if DAY in group_by else (tag,)] += entry.cost_nano_usd
-    assert {tuple(row.keys): row.cost_nano_usd for row in rows} == dict(expected)
+    assert {tuple(row.keys): sums_in(row) for row in rows} == added_up(
+        (tuple(tag if each == TAG else NAMES[each](entry) for each in group_by), entry)
+        for entry in entries
+        for tag in entry.principal.tags
+    )
+
+
+FILTERS = [
+    {KEY: ["key-a"]},
+    {KEY: ["", "key-b"], PROVIDER: ["azure"]},
+    {USER: ["user-a", "user-b"], STATUS: [str(ledger_pb2.ENTRY_STATUS_FAILURE)]},
+    {TAG: ["blue"], KEY: ["key-c"]},
+    {MODEL: ["nobody's"]},
+]
+
+
+def matches(entry: ledger_pb2.Entry, wanted: dict[int, list[str]]) -> bool:
+    return all(
+        bool({*entry.principal.tags} & {*values}) if each == TAG else NAMES[each](entry) in values
+        for each, values in wanted.items()
+    )
+
+
+@pytest.mark.parametrize("wanted", FILTERS)
+async def test_sums_and_entries_of_what_matches_all_filters(store, entries, ask, wanted):
+    await store.write(entries)
+    filters = [ledger_pb2.SpendFilter(dimension=each, values=values) for each, values in wanted.items()]
+    expected = [entry for entry in entries if matches(entry, wanted)]
+    rows = await all_rows(ask, group_by=[KEY, MODEL], filters=filters)
+    assert {tuple(row.keys): sums_in(row) for row in rows} == added_up(
+        ((NAMES[KEY](entry), NAMES[MODEL](entry)), entry) for entry in expected
+    )
+    newest_first = sorted(expected, key=lambda entry: entry.dispatch_id, reverse=True)
+    assert list((await ask(LIST_ENTRIES, filters=filters, page_size=1_000)).entries) == newest_first
+    assert list((await ask(LIST_ENTRIES, filters=filters, page_size=5, offset=3)).entries) == newest_first[3:8]
 
 
 async def test_one_users_sums(store, entries, ask):

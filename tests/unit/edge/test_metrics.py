@@ -30,4 +30,4 @@ def test_calls_are_counted_by_status_and_their_seconds_fall_into_cumulative_buck
 def test_before_the_first_call_there_is_nothing_to_tell_but_the_names() -> None:
     registry = CollectorRegistry()
     EdgeMetrics(registry)
-    assert generate_latest(registry).count(b"# TYPE") == 2
+    assert generate_latest(registry).count(b"# TYPE") == 3

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.admin.times import date_range_ms, duration_seconds, iso
+from edge.admin.times import date_range_ms, duration_seconds, iso, last_days_ms
 from services.errors import GatewayError
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -56,3 +56,9 @@ def test_impossible_ranges_are_refused(start: str | None, end: str | None) -> No
 def test_times_are_iso_in_utc() -> None:
     assert iso(0) is None
     assert iso(1767225600341) == "2026-01-01T00:00:00.341000+00:00"
+
+
+def test_the_last_days_end_with_today() -> None:
+    now = datetime(2026, 3, 1, 23, 59, tzinfo=UTC)
+    assert last_days_ms(now, 1) == date_range_ms("2026-03-01", "2026-03-01")
+    assert last_days_ms(now, 30) == date_range_ms("2026-01-31", "2026-03-01")

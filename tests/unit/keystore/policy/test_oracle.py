@@ -21,7 +21,11 @@ def _ready() -> Oracle:
 
 def test_the_last_hold_is_what_is_left_and_no_less_than_the_smallest() -> None:
     oracle = _ready()
-    assert oracle.decide([_admit(1), _admit(2), _admit(3)], 0) == [Held(60), Held(40), Exceeded(CAP, 0, 100)]
+    assert oracle.decide([_admit(1), _admit(2), _admit(3)], 0) == [
+        Held(60, spent_nano_usd=0),
+        Held(40, spent_nano_usd=0),
+        Exceeded(CAP, 0, 100),
+    ]
 
 
 def test_all_budgets_or_none() -> None:
@@ -35,7 +39,7 @@ def test_all_budgets_or_none() -> None:
 def test_a_call_that_costs_nothing_passes_an_overrun_budget() -> None:
     oracle = _ready()
     asked = [_admit(1), Settle(bytes([1]), 500), _admit(2, 0, 0), _admit(3)]
-    assert oracle.decide(asked, 0)[2:] == [Held(0), Exceeded(CAP, 500, 0)]
+    assert oracle.decide(asked, 0)[2:] == [Held(0, spent_nano_usd=500), Exceeded(CAP, 500, 0)]
 
 
 def test_leases_pause_for_one_lease_after_a_silence() -> None:
