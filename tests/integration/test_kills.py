@@ -106,6 +106,12 @@ async def test_a_stopped_ledger_loses_nothing_and_keeps_no_hold_open(
     state = await eventually(lambda: info(admin, key), lambda row: row["held"] == 0, 5)
     assert (state["held"], state["spend"]) == (0, pytest.approx(31 * COST_USD, abs=1e-12))
     await gateway.start("ledger")
+
+    async def is_found() -> bool:
+        return (await admin.get("/spend/logs?limit=1")).status_code == 200
+
+    # The edge's link for refusals tries all the time; between two tries, a second at most, the ledger is not seen.
+    assert await eventually(is_found, bool, 2)
     found = await eventually(lambda: entries(admin), lambda rows: len(rows) == 31, 30)
     assert len({row["request_id"] for row in found}) == 31
     spent = (await admin.get("/global/spend")).json()["spend"]
