@@ -17,6 +17,8 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_SECONDS = 10.0
 # Who has connected just before the server ends asks within this time, or not at all.
 FIRST_REQUEST_SECONDS = 1.0
+# Before the listener is closed: callers that the kernel has connected and we have not taken over would be cut.
+TAKE_OVER_SECONDS = 0.05
 # Longer than load balancers keep idle connections (60 s), so that it is they who close them.
 KEEP_ALIVE_SECONDS = 75
 
@@ -198,6 +200,7 @@ class HttpServer:
             )
         )
         self._task: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -214,6 +217,7 @@ class HttpServer:
         listener.listen(4096)
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
+        self._listener = listener
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         while not self._server.started and not self._task.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.005)
@@ -224,5 +228,9 @@ class HttpServer:
         """Take no new connections, finish what is open within the grace, then cut it."""
         if self._task is None:
             return
+        if self._listener is not None:
+            # The kernel connects nobody any more; who is refused in a moment asks another edge.
+            self._listener.listen(0)
+            await asyncio.sleep(TAKE_OVER_SECONDS)
         self._server.should_exit = True
         await self._task
