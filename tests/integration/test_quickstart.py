@@ -140,8 +140,8 @@ def test_every_line_does_what_the_page_says(clone: Clone) -> None:
         assert answered < 5, "a budget that does not hold"
     assert (result[0], result[1]["error"]["type"]) == (422, "budget_exceeded")
 
-    *of_the_key, of_the_master = spent(clone, spend, answered + 1)
-    assert of_the_master == cost_usd
+    refused, *of_the_key, of_the_master = spent(clone, spend, answered + 2)
+    assert (refused, of_the_master) == (0, cost_usd)
     assert of_the_key[1:] == [cost_usd] * (answered - 1)
     assert 0 < of_the_key[0] <= cost_usd
     # Refused is what the rest would pay for at the usual price, and not at the dearest, less than twice as much.
