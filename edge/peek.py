@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 # Names longer than this are nobody's model; it bounds what travels in every frame and label.
@@ -144,7 +145,7 @@ def _decoded(decoder: msgspec.json.Decoder[_AnyBody], body: bytes) -> _AnyBody:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(f"The request body is not valid: {error}.", _param_of(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_DECODED as error:
         raise _invalid(f"Invalid JSON payload: {error}.", "request_body") from None
 
 

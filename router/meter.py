@@ -12,6 +12,8 @@ import re
 import msgspec
 from gateway.v1 import common_pb2
 
+from services.decoding import NOT_DECODED
+
 # Texts have some 4 bytes a token in English, and some 3 in code and in Chinese: reckoned low, so that none are missed.
 BYTES_PER_TOKEN = 3
 
@@ -40,7 +42,6 @@ class _Chunk(msgspec.Struct, gc=False):
 
 _chunk_decoder = msgspec.json.Decoder(_Chunk)
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Meter:
@@ -113,7 +114,7 @@ class Meter:
                 continue
             try:
                 chunk = _chunk_decoder.decode(event.removeprefix(_DATA))
-            except _NOT_DECODED:
+            except NOT_DECODED:
                 continue
             self._ended.update(choice.index for choice in chunk.choices or () if choice.finish_reason)
 
@@ -123,7 +124,7 @@ class Meter:
         said = self._last[begins + len(_DATA) :].split(b"\n", 1)[0]
         try:
             members = _members_decoder.decode(said) if begins >= 0 else {}
-        except _NOT_DECODED:
+        except NOT_DECODED:
             members = {}
         frame = {name: value for name, value in members.items() if name in _FRAME}
         frame.setdefault("object", msgspec.Raw(b'"chat.completion.chunk"'))

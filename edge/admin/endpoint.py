@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from edge.auth import Authenticator, Credential
 from edge.errors import render
 from edge.http import CallerGone, call_id_of, read_body
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason, internal
 
 # Admin bodies are small objects; a megabyte is thousands of models or keys.
@@ -117,7 +118,7 @@ def _object_in(raw: bytes) -> dict[str, Any]:
         return {}
     try:
         body = msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_DECODED as error:
         raise GatewayError(
             Reason.ERROR_REASON_INVALID_REQUEST, f"Invalid JSON payload: {error}.", param="request_body"
         ) from None

@@ -12,6 +12,7 @@ import msgspec
 
 from router.credentials.base import NoCredential
 from router.credentials.tokens import Fetched
+from services.decoding import NOT_DECODED
 from services.errors import Reason
 
 # Tokens are 1 to 4 KiB, and what stands around them is less.
@@ -122,7 +123,7 @@ def token_in(body: bytes) -> Fetched[str]:
     """The token that a 200 answer holds. Raises NoCredential."""
     try:
         answer = _decode_answer(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         answer = _Answer("")
     if not _TOKEN.fullmatch(answer.access_token):
         raise NoCredential("cannot be called: its token service answers without a token", _UNAVAILABLE)
@@ -133,7 +134,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> NoCredentia
     """What any other answer means."""
     try:
         said = _decode_refusal(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         said = _Refusal()
     code = said.error if _CODE.fullmatch(said.error) else f"status {status}"
     entra_code = _ENTRA_CODE.search(said.error_description)

@@ -7,13 +7,16 @@ whatever bytes it is given it answers with a value or a GatewayError.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
+
+_Read = TypeVar("_Read")
 
 
 class HttpRequest(msgspec.Struct, frozen=True, gc=False):
@@ -139,3 +142,15 @@ def invalid_response(deployment: Deployment, what: str, provider_status: int = 2
         provider=deployment.provider,
         provider_status=provider_status,
     )
+
+
+def read_answer(
+    decoder: msgspec.json.Decoder[_Read], body: bytes | msgspec.Raw, deployment: Deployment, what: str
+) -> _Read:
+    """The body of a 2xx answer in its type. what: it should be. Raises GatewayError (PROVIDER_INVALID_RESPONSE)."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid_response(deployment, f"it is not {what} ({error})") from None
+    except NOT_DECODED:
+        raise invalid_response(deployment, "it is not JSON") from None

@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 from gateway.v1 import common_pb2
 
+from router.wire.base import Answer
+
 # No model counts further; a larger number is a broken provider and must not become money.
 MAX_TOKENS = 1 << 40
 
@@ -181,6 +183,21 @@ class Delta(msgspec.Struct, omit_defaults=True, gc=False):
     audio: Audio | None = None
     provider_specific_fields: Extra | None = None
     extra_content: Extra | None = None
+
+
+def answer_of(
+    completion: Completion, usage: common_pb2.TokenUsage | None, shown: common_pb2.TokenUsage | None = None
+) -> Answer:
+    """A completion as an answer, told with its usage. shown: what the caller is told, where that is not what is paid
+    for."""
+    told = usage if shown is None else shown
+    completion.usage = ChatUsage.of(told) if told is not None else None
+    return Answer(
+        body=msgspec.json.encode(completion),
+        usage=usage,
+        content_bytes=sum(choice.message.size() for choice in completion.choices),
+        finish_reason=completion.choices[0].finish_reason,
+    )
 
 
 def arguments_of(tool_input: msgspec.Raw | msgspec.UnsetType) -> str:

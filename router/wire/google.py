@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from router.catalog import Deployment
+from services.decoding import NOT_DECODED
 
 _VERB = re.compile(r":(?:stream)?(?:GenerateContent|RawPredict)(?:\?.*)?$", re.IGNORECASE)
 _MODEL = re.compile(r"/(?:models|tunedModels|endpoints)/[^/]+$")
@@ -93,5 +94,5 @@ def _project_of(options: Mapping[str, str]) -> str:
         return project
     try:
         return _service_account_decoder.decode(options.get("vertex_credentials", "")).project_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return ""

@@ -9,6 +9,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.paths import remove
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 # Members that speak to the gateway; a provider would refuse them, or be told what is none of its business.
@@ -75,7 +76,7 @@ def read(decoder: msgspec.json.Decoder[_Value], raw: msgspec.Raw | bytes | str, 
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise invalid(f"Invalid {param}: {error}.", param) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         raise invalid(f"Invalid {param}: it is not the JSON that is expected there.", param) from None
 
 
@@ -197,7 +198,7 @@ class Members:
 def _equals(raw: msgspec.Raw, value: object) -> bool:
     try:
         return bool(_any_decoder.decode(raw) == value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return False
 
 

@@ -7,6 +7,8 @@ import re
 
 import msgspec
 
+from services.decoding import NOT_DECODED
+
 # More steps than any body of OpenAI's language is deep.
 MAX_STEPS = 16
 
@@ -24,7 +26,7 @@ def remove(members: dict[str, msgspec.Raw], path: str) -> bool:
         return False
     try:
         value = _any_decoder.decode(members[first])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return False
     if not _remove_in(value, steps):
         return False

@@ -7,6 +7,7 @@ from gateway.v1 import common_pb2
 
 from router.wire.chat import Annotation, Count, UrlCitation, count
 from router.wire.tiers import tier_of
+from services.decoding import NOT_DECODED
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -90,7 +91,7 @@ class Citations(msgspec.Struct):
             # Written anew: in a stream a line feed between two members would end the event.
             self.raw.append(msgspec.Raw(msgspec.json.encode(msgspec.json.decode(citation))))
             cited = _cited_decoder.decode(citation)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             return
         if cited.url:
             self.annotations.append(Annotation("url_citation", UrlCitation(start, end, cited.title or "", cited.url)))

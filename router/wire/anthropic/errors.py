@@ -12,6 +12,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.openai import errors as openai_errors
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 # Failures that it tells apart by their text only, all of them with status 400.
@@ -60,6 +61,6 @@ def decode_stream_error(data: bytes, deployment: Deployment) -> GatewayError:
     """An error that came as an event, or with status 200."""
     try:
         kind = _event_decoder.decode(data).error.type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         kind = ""
     return decode_error(_STATUS_BY_TYPE.get(kind, _UNKNOWN_STATUS), {}, data, deployment)

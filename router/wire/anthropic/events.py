@@ -6,6 +6,7 @@ import msgspec
 
 from router.wire.anthropic.answered import StopDetails, Usage
 from router.wire.sse import fields_of
+from services.decoding import NOT_DECODED
 
 
 class GivenBlock(msgspec.Struct, gc=False):
@@ -63,5 +64,5 @@ def event_in(data: bytes) -> Event | None:
     """None for what is no event of the Messages API."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None

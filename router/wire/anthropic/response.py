@@ -7,8 +7,8 @@ import msgspec
 from router.catalog import Deployment
 from router.wire.anthropic.answered import FINISH_REASONS, Citations, StopDetails, Usage
 from router.wire.anthropic.errors import decode_stream_error
-from router.wire.base import Answer, invalid_response
-from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ThinkingBlock, ToolCall, arguments_of
+from router.wire.base import Answer, invalid_response, read_answer
+from router.wire.chat import Choice, Completion, Function, Message, ThinkingBlock, ToolCall, answer_of, arguments_of
 
 
 class _Block(msgspec.Struct):
@@ -38,12 +38,7 @@ _decoder = msgspec.json.Decoder(_Answered)
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970, which Anthropic does not tell."""
-    try:
-        answered = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_response(deployment, f"it is not a message ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is not JSON") from None
+    answered = read_answer(_decoder, body, deployment, "a message")
     if answered.type == "error":
         raise decode_stream_error(body, deployment)
     if answered.content is None:
@@ -53,19 +48,8 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
         message.refusal = answered.stop_details.explanation
     usage = answered.usage.tokens() if answered.usage else None
     finish_reason = FINISH_REASONS.get(answered.stop_reason or "", "stop")
-    completion = Completion(
-        id=answered.id,
-        created=created,
-        model=answered.model,
-        choices=[Choice(0, message, finish_reason)],
-        usage=ChatUsage.of(usage) if usage is not None else None,
-    )
-    return Answer(
-        body=msgspec.json.encode(completion),
-        usage=usage,
-        content_bytes=message.size(),
-        finish_reason=finish_reason,
-    )
+    completion = Completion(answered.id, created, answered.model, [Choice(0, message, finish_reason)])
+    return answer_of(completion, usage)
 
 
 def _message(blocks: list[_Block]) -> Message:

@@ -9,6 +9,7 @@ from gateway.v1 import common_pb2
 
 from router.wire.chat import Annotation, Count, UrlCitation, count
 from router.wire.tiers import tier_of
+from services.decoding import NOT_DECODED
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -98,7 +99,7 @@ class Citations(msgspec.Struct):
             # Written anew: in a stream a line feed between two members would end the event.
             written = msgspec.Raw(msgspec.json.encode(msgspec.json.decode(citation)))
             cited = _cited_decoder.decode(citation)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             return
         self.raw.append(written)
         web = cited.location.web if cited.location else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
 
 import msgspec
@@ -12,6 +11,7 @@ from router.wire.base import BrokenStream, StreamDecoder, StreamEnd, StreamStep,
 from router.wire.bedrock.errors import decode_exception
 from router.wire.bedrock.stream import exception_in
 from router.wire.eventstream import Message, MessageCutter, message_in
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError
 
 
@@ -39,7 +39,7 @@ def payload_in(message: Message) -> bytes:
         return b""
     try:
         return b64decode(_part_decoder.decode(message.payload).bytes, validate=True)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, binascii.Error, ValueError):
+    except (*NOT_DECODED, ValueError):
         raise BrokenStream("a message of its stream holds no event") from None
 
 
@@ -47,7 +47,7 @@ def metrics_of(payload: bytes) -> tuple[int, int] | None:
     """What Bedrock has counted, on the last event of a stream that does not count itself: input and output tokens."""
     try:
         measured = _measured_decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
     metrics = measured.metrics
     if metrics is None or measured.usage != msgspec.Raw(b"null"):

@@ -13,6 +13,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.openai import errors as openai_errors
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 # By the kind, in lower case: in a stream there is no status, and some kinds come with one that says something else.
@@ -114,7 +115,7 @@ def _words_of(said: _Said) -> str:
 def _said_in(body: bytes) -> _Said | None:
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
 
 

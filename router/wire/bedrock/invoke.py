@@ -29,6 +29,7 @@ from router.wire.http import post
 from router.wire.members import RAWS, Members, invalid, read
 from router.wire.openai import OpenAIWire
 from router.wire.params import wants_usage
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError
 
 _ANTHROPIC_VERSION = msgspec.Raw(b'"bedrock-2023-05-31"')
@@ -188,7 +189,7 @@ class _NovaStream(ConverseStream):
             return
         try:
             event = RAWS.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             self.broken("an event of its stream is no JSON object")
             return
         for name, said in event.items():

@@ -13,19 +13,20 @@ from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
 from router.wire.asked import Message, messages_of, text_of
-from router.wire.base import Answer, BrokenStream, invalid_response
+from router.wire.base import Answer, BrokenStream, invalid_response, read_answer
 from router.wire.bedrock.address import model_of
 from router.wire.bedrock.answered import answer_id
 from router.wire.bedrock.envelope import metrics_of, payload_in
 from router.wire.bedrock.errors import decode_error, decode_exception, is_error
 from router.wire.bedrock.request import IGNORED, NEUTRAL, Body
 from router.wire.bedrock.stream import exception_in
-from router.wire.chat import ChatUsage, Choice, Completion, Count, count
+from router.wire.chat import Choice, Completion, Count, answer_of, count
 from router.wire.chat import Message as Said
 from router.wire.eventstream import MessageCutter, message_in
 from router.wire.members import NUMBER, Members, invalid
 from router.wire.params import output_limit_of, refuse_several_choices, stop_of, wants_usage
 from router.wire.translated import TranslatedStream
+from services.decoding import NOT_DECODED
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -200,26 +201,15 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970, which Bedrock does not tell."""
-    try:
-        written = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is no answer of such a model") from None
+    written = read_answer(_decoder, body, deployment, "an answer of such a model")
     said = written.first()
     if said.text is None:
         if is_error(body):
             raise decode_error(200, {}, body, deployment)
         raise invalid_response(deployment, "it has no text")
-    message = Said(said.text)
-    usage = _usage(*written.counts())
-    finish_reason = _finish_reason(said.stop_reason)
-    completion = Completion(
-        id=answer_id(b"%d" % created + body),
-        created=created,
-        model=model_of(deployment),
-        choices=[Choice(0, message, finish_reason)],
-        usage=ChatUsage.of(usage) if usage is not None else None,
-    )
-    return Answer(msgspec.json.encode(completion), usage, message.size(), finish_reason)
+    choices = [Choice(0, Said(said.text), _finish_reason(said.stop_reason))]
+    completion = Completion(answer_id(b"%d" % created + body), created, model_of(deployment), choices)
+    return answer_of(completion, _usage(*written.counts()))
 
 
 class PromptedStream(TranslatedStream):
@@ -244,7 +234,7 @@ class PromptedStream(TranslatedStream):
             return
         try:
             written = _decoder.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             raise BrokenStream("an event of its stream is none of such a model") from None
         self._read(written, payload)
 

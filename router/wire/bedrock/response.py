@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.base import Answer, invalid_response
+from router.wire.base import Answer, invalid_response, read_answer
 from router.wire.bedrock.address import model_of
 from router.wire.bedrock.answered import FINISH_REASONS, Citations, ServiceTier, Usage, answer_id
 from router.wire.bedrock.errors import decode_error, is_error
 from router.wire.bedrock.tools import JSON_TOOL
-from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ThinkingBlock, ToolCall, arguments_of
+from router.wire.chat import Choice, Completion, Function, Message, ThinkingBlock, ToolCall, answer_of, arguments_of
 
 # Calls of Bedrock's own tools: it has run them itself, and the caller has no part in them.
 SERVER_TOOL = "server_tool_use"
@@ -69,12 +69,7 @@ _decoder = msgspec.json.Decoder(_Answered)
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970, which Bedrock does not tell."""
-    try:
-        answered = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_response(deployment, f"it is not a message ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is not JSON") from None
+    answered = read_answer(_decoder, body, deployment, "a message")
     said = answered.output.message if answered.output else None
     if said is None or said.content is None:
         if is_error(body):
@@ -86,19 +81,9 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     if finish_reason == "tool_calls" and not message.tool_calls:
         # The only call was of the tool that stands in for the answer.
         finish_reason = "stop"
-    completion = Completion(
-        id=answer_id(b"%d" % created + body),
-        created=created,
-        model=model_of(deployment),
-        choices=[Choice(0, message, finish_reason)],
-        usage=ChatUsage.of(usage) if usage is not None else None,
-    )
-    return Answer(
-        body=msgspec.json.encode(completion),
-        usage=usage,
-        content_bytes=message.size(),
-        finish_reason=finish_reason,
-    )
+    choice = Choice(0, message, finish_reason)
+    completion = Completion(answer_id(b"%d" % created + body), created, model_of(deployment), [choice])
+    return answer_of(completion, usage)
 
 
 def _message(blocks: list[_Block]) -> Message:

@@ -29,6 +29,7 @@ from router.wire.bedrock.tools import JSON_TOOL
 from router.wire.chat import Delta, ThinkingBlock
 from router.wire.eventstream import Message, MessageCutter, message_in
 from router.wire.translated import TranslatedStream
+from services.decoding import NOT_DECODED
 
 # Thinking and citations are kept until their block ends. The longest thinking is some 128,000 tokens.
 _MAX_KEPT_BYTES = 4 * 1024 * 1024
@@ -123,7 +124,7 @@ class ConverseStream(TranslatedStream):
             return
         try:
             event = _decoder.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             raise BrokenStream("an event of its stream is no event of Converse") from None
         handler(self, event)
 

@@ -8,6 +8,7 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.wire.chat import Annotation, Count, UrlCitation, count
+from services.decoding import NOT_DECODED
 
 FINISH_REASONS = {
     "COMPLETE": "stop",
@@ -91,7 +92,7 @@ class Citations(msgspec.Struct):
             # Written anew: in a stream a line feed between two members would end the event.
             self.raw.append(msgspec.Raw(msgspec.json.encode(_object_decoder.decode(citation))))
             cited = _citation_decoder.decode(citation)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             return
         if cited.type != "TEXT_CONTENT":
             return

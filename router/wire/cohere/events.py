@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from router.wire.cohere.answered import TokenLogprobs, Usage
+from services.decoding import NOT_DECODED
 
 
 class GivenContent(msgspec.Struct, gc=False):
@@ -64,5 +65,5 @@ def event_in(data: bytes) -> Event | None:
     """None for what is no event of the Chat API."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None

@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.base import Answer, invalid_response
-from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ToolCall
+from router.wire.base import Answer, invalid_response, read_answer
+from router.wire.chat import Choice, Completion, Function, Message, ToolCall, answer_of
 from router.wire.cohere.answered import FINISH_REASONS, Citations, TokenLogprobs, Usage, logprobs_of
 from router.wire.cohere.errors import decode_stream_error, unfinished
 
@@ -51,12 +51,7 @@ _decoder = msgspec.json.Decoder(_Answered)
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970, which Cohere does not tell."""
-    try:
-        answered = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_response(deployment, f"it is not a message ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is not JSON") from None
+    answered = read_answer(_decoder, body, deployment, "a message")
     if isinstance(answered.message, str):
         raise decode_stream_error(body, deployment)
     if answered.message is None:
@@ -68,19 +63,9 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     usage = answered.usage or Usage()
     counted = usage.counted()
     finish_reason = FINISH_REASONS.get(answered.finish_reason or "", "stop")
-    completion = Completion(
-        id=answered.id,
-        created=created,
-        model=deployment.provider_model,
-        choices=[Choice(0, message, finish_reason, logprobs_of(answered.logprobs or ()))],
-        usage=ChatUsage.of(counted) if counted is not None else None,
-    )
-    return Answer(
-        body=msgspec.json.encode(completion),
-        usage=usage.billed(),
-        content_bytes=message.size(),
-        finish_reason=finish_reason,
-    )
+    choice = Choice(0, message, finish_reason, logprobs_of(answered.logprobs or ()))
+    completion = Completion(answered.id, created, deployment.provider_model, [choice])
+    return answer_of(completion, usage.billed(), counted)
 
 
 def _message(given: _Message) -> Message:

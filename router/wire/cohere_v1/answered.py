@@ -9,6 +9,7 @@ import msgspec
 
 from router.wire.chat import Annotation, UrlCitation, arguments_of
 from router.wire.cohere.answered import Usage
+from services.decoding import NOT_DECODED
 
 
 class Call(msgspec.Struct, gc=False):
@@ -61,7 +62,7 @@ class Citations(msgspec.Struct):
                 # Written anew: in a stream a line feed between two members would end the event.
                 found.raw.append(msgspec.Raw(msgspec.json.encode(_object_decoder.decode(citation))))
                 cited = _citation_decoder.decode(citation)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except NOT_DECODED:
                 continue
             for document_id in cited.document_ids:
                 document = known.get(document_id, {})

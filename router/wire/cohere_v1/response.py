@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.base import Answer, invalid_response
-from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ToolCall
+from router.wire.base import Answer, invalid_response, read_answer
+from router.wire.chat import Choice, Completion, Function, Message, ToolCall, answer_of
 from router.wire.cohere.answered import FINISH_REASONS, Usage
 from router.wire.cohere.errors import decode_stream_error, unfinished
 from router.wire.cohere_v1.answered import Answered, Citations
@@ -17,12 +17,7 @@ _decoder = msgspec.json.Decoder(Answered)
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970, which Cohere does not tell."""
-    try:
-        answered = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_response(deployment, f"it is not an answer ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is not JSON") from None
+    answered = read_answer(_decoder, body, deployment, "an answer")
     if answered.text is None and answered.message is not None:
         raise decode_stream_error(body, deployment)
     if answered.text is None and not answered.tool_calls:
@@ -34,19 +29,11 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     usage = answered.meta or Usage()
     counted = usage.counted()
     finish_reason = finish_reason_of(answered.finish_reason, calls=bool(message.tool_calls))
+    choice = Choice(0, message, finish_reason)
     completion = Completion(
-        id=answered.generation_id or "",
-        created=created,
-        model=deployment.provider_model.removeprefix(PREFIX),
-        choices=[Choice(0, message, finish_reason)],
-        usage=ChatUsage.of(counted) if counted is not None else None,
+        answered.generation_id or "", created, deployment.provider_model.removeprefix(PREFIX), [choice]
     )
-    return Answer(
-        body=msgspec.json.encode(completion),
-        usage=usage.billed(),
-        content_bytes=message.size(),
-        finish_reason=finish_reason,
-    )
+    return answer_of(completion, usage.billed(), counted)
 
 
 def finish_reason_of(given: str | None, *, calls: bool) -> str:

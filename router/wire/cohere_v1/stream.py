@@ -20,6 +20,7 @@ from router.wire.cohere_v1.request import PREFIX
 from router.wire.cohere_v1.response import finish_reason_of
 from router.wire.ndjson import LineCutter
 from router.wire.translated import TranslatedStream
+from services.decoding import NOT_DECODED
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -123,7 +124,7 @@ class CohereV1Stream(TranslatedStream):
 def _event_in(line: bytes) -> _Event | None:
     try:
         return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
 
 

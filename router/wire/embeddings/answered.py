@@ -11,12 +11,13 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
+from router.wire import base
 from router.wire.base import Answer, invalid_response
 from router.wire.openai.response import MAX_TOKENS
+from services.decoding import NOT_DECODED
 
 BASE64 = "base64"
 
-_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _vector_decoder = msgspec.json.Decoder(list[float])
 
 
@@ -25,10 +26,7 @@ _Read = TypeVar("_Read")
 
 def read_answer(decoder: msgspec.json.Decoder[_Read], body: bytes | msgspec.Raw, deployment: Deployment) -> _Read:
     """A provider's answer in its type. Raises GatewayError (PROVIDER_INVALID_RESPONSE)."""
-    try:
-        return decoder.decode(body)
-    except _NOT_DECODED:
-        raise invalid_response(deployment, "it has no embeddings") from None
+    return base.read_answer(decoder, body, deployment, "an answer with embeddings")
 
 
 class _Form(msgspec.Struct):
@@ -42,7 +40,7 @@ def form_of(asked: bytes, deployment: Deployment) -> str:
     """In what form the caller wants vectors: `base64`, or `float` where nobody says."""
     try:
         form = _form_decoder.decode(asked).encoding_format
-    except _NOT_DECODED:
+    except NOT_DECODED:
         form = None
     return form or str(deployment.defaults.get("encoding_format", "float"))
 
@@ -62,7 +60,7 @@ def in_form(vector: msgspec.Raw, form: str, deployment: Deployment) -> object:
     try:
         numbers = _vector_decoder.decode(vector)
         return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
-    except (*_NOT_DECODED, OverflowError):
+    except (*NOT_DECODED, OverflowError):
         raise invalid_response(deployment, "a vector is no list of numbers") from None
 
 

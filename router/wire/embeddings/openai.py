@@ -11,12 +11,13 @@ from collections.abc import Mapping
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.base import Answer, HttpRequest, invalid_response
+from router.wire.base import Answer, HttpRequest, invalid_response, read_answer
 from router.wire.embeddings.answered import form_of, in_form, usage_of
 from router.wire.members import invalid
 from router.wire.openai.errors import decode_error, decode_stream_error
 from router.wire.openai.response import is_nothing
 from router.wire.reading import is_given, members_of, request_of
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError
 
 # What is left out without a word where a host does not take it: the form, which is made here, and whose call it is.
@@ -46,7 +47,6 @@ _decoder = msgspec.json.Decoder(_Embeddings)
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _rows_decoder = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _form_decoder = msgspec.json.Decoder(str)
-_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class OpenAIEmbeddings:
@@ -64,12 +64,7 @@ class OpenAIEmbeddings:
         return request_of(members, given, passed, deployment)
 
     def decode(self, asked: bytes, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> Answer:
-        try:
-            answer = _decoder.decode(body)
-        except msgspec.ValidationError as error:
-            raise invalid_response(deployment, f"it is no list of embeddings ({error})") from None
-        except _NOT_DECODED:
-            raise invalid_response(deployment, "it is not JSON") from None
+        answer = read_answer(_decoder, body, deployment, "a list of embeddings")
         if not is_nothing(answer.error) and not answer.data:
             raise decode_stream_error(body, deployment)
         if not answer.data:
@@ -105,5 +100,5 @@ def _rewritten(body: bytes, vectors: list[object], tokens: float | None) -> byte
 def _text(raw: msgspec.Raw) -> str:
     try:
         return _form_decoder.decode(raw)
-    except _NOT_DECODED:
+    except NOT_DECODED:
         return ""

@@ -16,6 +16,7 @@ from router.wire.asked import Message, Part, arguments_in
 from router.wire.gemini import signatures
 from router.wire.gemini.parts import FunctionCall, FunctionResponse, SentPart, parts_of, texts_of
 from router.wire.members import invalid, read
+from services.decoding import NOT_DECODED
 
 _USER, _MODEL = "user", "model"
 _images_decoder = msgspec.json.Decoder(list[Part] | None)
@@ -115,7 +116,7 @@ def _response(text: str) -> dict[str, object]:
     """A result as the object that Gemini demands: the caller's own where it is one."""
     try:
         return {**_object_decoder.decode(text)}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return {"output": text}
 
 

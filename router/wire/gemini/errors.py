@@ -13,6 +13,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.openai import errors as openai_errors
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 # Failures that it tells apart by their text only, all of them with status 400.
@@ -94,7 +95,7 @@ def decode_stream_error(data: bytes, deployment: Deployment) -> GatewayError:
 def _object_in(body: bytes) -> _ErrorObject:
     try:
         said = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return _ErrorObject()
     first = said[0] if isinstance(said, list) and said else said
     return first.error if isinstance(first, _ErrorBody) else _ErrorObject()

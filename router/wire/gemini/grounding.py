@@ -12,6 +12,7 @@ import msgspec
 
 from router.wire.chat import Annotation, Extra, UrlCitation
 from router.wire.gemini.answered import GivenCandidate, GivenSource
+from services.decoding import NOT_DECODED
 
 
 class _Page(msgspec.Struct, gc=False):
@@ -79,7 +80,7 @@ class Grounds:
             return []
         try:
             grounding = _decoder.decode(candidate.grounding_metadata)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             return []
         self._chunks += grounding.grounding_chunks
         return grounding.grounding_supports
@@ -95,7 +96,7 @@ def metadata_of(candidate: GivenCandidate) -> Extra:
     for name, raw in given.items():
         try:
             value = _any_decoder.decode(raw) if raw is not msgspec.UNSET else None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             continue
         # Pieces of a stream carry it empty.
         if value:

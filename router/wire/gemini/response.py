@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.base import Answer, invalid_response
-from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ToolCall, arguments_of
+from router.wire.base import Answer, invalid_response, read_answer
+from router.wire.chat import Choice, Completion, Function, Message, ToolCall, answer_of, arguments_of
 from router.wire.gemini import media, signatures
 from router.wire.gemini.answered import (
     Answered,
@@ -25,12 +25,7 @@ from router.wire.gemini.grounding import Grounds, metadata_of
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970, which Gemini does not always tell."""
-    try:
-        answered = decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_response(deployment, f"it is not an answer of Gemini's ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is not JSON") from None
+    answered = read_answer(decoder, body, deployment, "an answer of Gemini's")
     if answered.error is not msgspec.UNSET:
         raise decode_stream_error(body, deployment)
     usage = answered.usage_metadata.tokens() if answered.usage_metadata else None
@@ -42,19 +37,8 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
         choices = _Choices(answer_id).of(answered)
     else:
         raise invalid_response(deployment, "it has no candidates")
-    completion = Completion(
-        id=answered.response_id,
-        created=created,
-        model=answered.model_version or deployment.provider_model,
-        choices=choices,
-        usage=ChatUsage.of(usage) if usage is not None else None,
-    )
-    return Answer(
-        body=msgspec.json.encode(completion),
-        usage=usage,
-        content_bytes=sum(choice.message.size() for choice in choices),
-        finish_reason=choices[0].finish_reason,
-    )
+    completion = Completion(answered.response_id, created, answered.model_version or deployment.provider_model, choices)
+    return answer_of(completion, usage)
 
 
 class _Choices:

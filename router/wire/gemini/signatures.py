@@ -11,6 +11,7 @@ import msgspec
 
 from router.wire import asked
 from router.wire.chat import Extra
+from services.decoding import NOT_DECODED
 
 # Google's own word for calls that were made by another model, or whose signature got lost: Gemini 3 refuses a call
 # without any.
@@ -68,7 +69,7 @@ def _found(holder: asked.ToolCall | asked.Message) -> str | None:
     if holder.extra_content is not msgspec.UNSET:
         try:
             google = _extra_decoder.decode(holder.extra_content).google
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             google = None
         if google is not None and google.thought_signature:
             return google.thought_signature
@@ -76,6 +77,6 @@ def _found(holder: asked.ToolCall | asked.Message) -> str | None:
         return None
     try:
         specific = _specific_decoder.decode(holder.provider_specific_fields)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
     return specific.thought_signature or (specific.thought_signatures[-1] if specific.thought_signatures else None)

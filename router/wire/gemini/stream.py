@@ -31,6 +31,7 @@ from router.wire.gemini.errors import decode_stream_error
 from router.wire.gemini.grounding import Grounds, metadata_of
 from router.wire.sse import fields_of
 from router.wire.translated import TranslatedStream
+from services.decoding import NOT_DECODED
 
 # The text is kept until its grounds are told, which are measured in it. The longest answer is some 65,000 tokens.
 _MAX_KEPT_CHARS = 4 * 1024 * 1024
@@ -80,7 +81,7 @@ class ContentStream(TranslatedStream):
             return
         try:
             answered = decoder.decode(said)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             self.broken("an event of its stream is no piece of an answer of Gemini's")
             return
         if answered.error is not msgspec.UNSET:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from router.catalog import Deployment
-from router.wire.base import Answer, invalid_response
-from router.wire.chat import ChatUsage, Choice, Completion, Function, Message, ToolCall
+from router.wire.base import Answer, invalid_response, read_answer
+from router.wire.chat import Choice, Completion, Function, Message, ToolCall, answer_of
 from router.wire.ollama.answered import Answered, Ids, answered_decoder
 from router.wire.openai.errors import decode_stream_error
 
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970."""
-    try:
-        answered = answered_decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_response(deployment, f"it is not a message ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is not JSON") from None
+    answered = read_answer(answered_decoder, body, deployment, "a message")
     if answered.error is not None:
         raise decode_stream_error(body, deployment)
     if answered.message is None:
@@ -27,19 +20,9 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     message = _message(answered, ids)
     usage = answered.usage()
     finish_reason = answered.finish_reason(calls=bool(message.tool_calls))
-    completion = Completion(
-        id=ids.of_answer(answered),
-        created=created,
-        model=answered.model or deployment.provider_model,
-        choices=[Choice(0, message, finish_reason, answered.weighed())],
-        usage=ChatUsage.of(usage) if usage is not None else None,
-    )
-    return Answer(
-        body=msgspec.json.encode(completion),
-        usage=usage,
-        content_bytes=message.size(),
-        finish_reason=finish_reason,
-    )
+    choice = Choice(0, message, finish_reason, answered.weighed())
+    completion = Completion(ids.of_answer(answered), created, answered.model or deployment.provider_model, [choice])
+    return answer_of(completion, usage)
 
 
 def _message(answered: Answered, ids: Ids) -> Message:

@@ -5,7 +5,6 @@ A call of a tool comes whole. The line that is `done` is the terminator and tell
 
 from __future__ import annotations
 
-import msgspec
 from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
@@ -13,6 +12,7 @@ from router.wire.ndjson import LineCutter
 from router.wire.ollama.answered import Answered, Ids, answered_decoder
 from router.wire.openai.errors import decode_stream_error
 from router.wire.translated import TranslatedStream
+from services.decoding import NOT_DECODED
 
 
 class OllamaStream(TranslatedStream):
@@ -84,5 +84,5 @@ class OllamaStream(TranslatedStream):
 def _line(line: bytes) -> Answered | None:
     try:
         return answered_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None

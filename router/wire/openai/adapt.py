@@ -14,6 +14,7 @@ from router.providers.quirks import Quirks
 from router.wire.members import LIMITS, allowed, drops, not_taken, unwanted
 from router.wire.openai.messages import adapt_messages
 from router.wire.paths import remove
+from services.decoding import NOT_DECODED
 
 Members = dict[str, msgspec.Raw]
 
@@ -134,7 +135,7 @@ def _value(raw: msgspec.Raw) -> object:
     """A member as plain values. What cannot be read is left for the host to refuse."""
     try:
         return _any_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return ...
 
 

@@ -14,6 +14,7 @@ import msgspec
 from router.providers.quirks import AnswerQuirk
 from router.wire.openai.think import ThinkTags
 from router.wire.sse import fields_of
+from services.decoding import NOT_DECODED
 
 # Other words for the end of an answer, of servers of open models and of gateways to other languages.
 FINISH_REASONS: Mapping[str, str] = {
@@ -114,7 +115,7 @@ class AnswerFixes:
         """The JSON of a whole answer, or of a chunk. What is none is left for the decoder to say so."""
         try:
             answer = _decode_json(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             return body
         if not isinstance(answer, dict):
             return body

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from router.catalog import Deployment
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 # Enough for every message seen; a page of HTML or an echo of the prompt is not for the caller's log.
@@ -128,7 +129,7 @@ def _object_in(body: bytes) -> dict[str, Any] | None:
     list."""
     try:
         said = _decode_json(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
     if isinstance(said, list) and said:
         said = said[0]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from router.providers.quirks import MessageQuirk
+from services.decoding import NOT_DECODED
 
 Raws = dict[str, msgspec.Raw]
 
@@ -128,7 +129,7 @@ def _objects(raw: msgspec.Raw | None) -> list[Raws] | None:
         return None
     try:
         return _list_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
 
 
@@ -137,7 +138,7 @@ def _object(raw: msgspec.Raw | None) -> Raws | None:
         return None
     try:
         return _object_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
 
 

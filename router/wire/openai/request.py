@@ -16,6 +16,7 @@ from router.wire.base import HttpRequest
 from router.wire.http import post
 from router.wire.members import ADMITTED, GATEWAY_MEMBERS, LIMITS, stands
 from router.wire.openai.adapt import ASKED_BY_GATEWAY, adapt
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 Members = dict[str, msgspec.Raw]
@@ -68,7 +69,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
 def _members_of(body: bytes | msgspec.Raw, param: str) -> Members:
     try:
         return _members_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         raise GatewayError(
             Reason.ERROR_REASON_INVALID_REQUEST, f"The {param} must be a JSON object.", param=param
         ) from None

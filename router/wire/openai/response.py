@@ -6,10 +6,11 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
-from router.wire.base import Answer, invalid_response
+from router.wire.base import Answer, invalid_response, read_answer
 from router.wire.openai.answer import AnswerFixes
 from router.wire.openai.errors import decode_stream_error
 from router.wire.tiers import tier_of
+from services.decoding import NOT_DECODED
 
 # No model counts further; a larger number is a broken provider and must not become money.
 MAX_TOKENS = 1 << 40
@@ -89,12 +90,7 @@ def decode(body: bytes, deployment: Deployment) -> Answer:
     if deployment.quirks is not None and deployment.quirks.answer:
         fixes = AnswerFixes(deployment.quirks.answer, part="message")
         body = body if fixes.leaves(body) else fixes.body(body)
-    try:
-        completion = _completion_decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_response(deployment, f"it is not a chat completion ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_response(deployment, "it is not JSON") from None
+    completion = read_answer(_completion_decoder, body, deployment, "a chat completion")
     if not is_nothing(completion.error):
         # Some hosts send their errors with status 200.
         raise decode_stream_error(body, deployment)
@@ -119,7 +115,7 @@ def usage_of(raw: msgspec.Raw, service_tier: msgspec.Raw = ABSENT) -> common_pb2
         return None
     try:
         usage = _usage_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return None

@@ -19,6 +19,7 @@ from router.wire.openai.answer import AnswerFixes
 from router.wire.openai.errors import decode_stream_error
 from router.wire.openai.response import ABSENT, Content, is_nothing, usage_of
 from router.wire.sse import EventTooLarge, Splitter, fields_of
+from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
 _DONE = b"data: [DONE]\n\n"
@@ -161,7 +162,7 @@ class ChatStream:
             return b""
         try:
             chunk = _chunk_decoder.decode(fields.data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             self._error = invalid_response(self._deployment, "an event of its stream is no chat completion chunk")
             return b""
         has_usage = not is_nothing(chunk.usage)

@@ -15,6 +15,7 @@ from router.wire.base import Answer, invalid_response
 from router.wire.openai.errors import decode_stream_error
 from router.wire.openai.response import MAX_TOKENS, is_nothing
 from router.wire.rerank.documents import Asked, shown
+from services.decoding import NOT_DECODED
 
 _ABSENT = msgspec.Raw()
 # A search for each of as many documents as are taken in one call is more than any provider charges.
@@ -63,7 +64,6 @@ class _Ranked(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Ranked | list[_Result])
 _meta_decoder = msgspec.json.Decoder(_Meta | None)
-_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode(asked: bytes, body: bytes, deployment: Deployment) -> Answer:
@@ -75,7 +75,7 @@ def decode(asked: bytes, body: bytes, deployment: Deployment) -> Answer:
         meta = _Meta() if is_nothing(ranked.meta) else _meta_decoder.decode(ranked.meta) or _Meta()
     except msgspec.ValidationError as error:
         raise invalid_response(deployment, f"it is no ranking ({error})") from None
-    except _NOT_DECODED:
+    except NOT_DECODED:
         raise invalid_response(deployment, "it is not JSON") from None
     results = ranked.data if ranked.results is None else ranked.results
     if results is None:
