@@ -9,12 +9,10 @@ from gateway.v1.common_pb2 import TokenUsage
 
 from router.catalog import Catalog, Deployment
 from router.providers.tariff import Tariff
+from router.wire.chat import MAX_TOKENS
 from services.errors import GatewayError, Reason
 from services.markups import Markup
 from services.money import MTOK, half_even
-
-# No model counts further; a larger number is a mistake and must not become money.
-MAX_TOKENS = 1 << 40
 
 
 class Estimates:

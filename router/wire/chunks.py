@@ -48,9 +48,9 @@ class Chunks:
         self._write(b'{"content":' + _encode(text) + b"}", index)
         self._generated(text)
 
-    def weigh(self, tokens: msgspec.Raw, index: int = 0) -> None:
-        """How likely the tokens just said were: OpenAI's `logprobs`."""
-        self._write(b"{}", index, b',"logprobs":' + bytes(tokens))
+    def weigh(self, logprobs: object, index: int = 0) -> None:
+        """How likely the tokens just said were, in OpenAI's form."""
+        self._out.append(self._before(index) + b'{},"logprobs":' + _encode(logprobs) + _AFTER_DELTA)
 
     def think(self, text: str, index: int = 0) -> None:
         """A piece of visible thinking."""
@@ -70,10 +70,6 @@ class Chunks:
         """Anything else that an answer can hold."""
         self._write(_encode(delta), index)
 
-    def logprobs(self, value: object, index: int = 0) -> None:
-        """How likely the last tokens were, in OpenAI's form."""
-        self._write(b'{},"logprobs":' + _encode(value), index)
-
     def finish(self, reason: str, delta: Delta | None = None, index: int = 0) -> None:
         """The end of a choice."""
         said = b"{}" if delta is None else _encode(delta)
@@ -92,8 +88,8 @@ class Chunks:
     def _before(self, index: int) -> bytes:
         return self._before_delta if index == 0 else self._head + b'"choices":[{"index":%d,"delta":' % index
 
-    def _write(self, delta: bytes, index: int, beside: bytes = b"") -> None:
-        self._out.append(self._before(index) + delta + beside + _AFTER_DELTA)
+    def _write(self, delta: bytes, index: int) -> None:
+        self._out.append(self._before(index) + delta + _AFTER_DELTA)
 
     def _generated(self, text: str) -> None:
         self.content_events += 1

@@ -25,7 +25,8 @@ def post(
 ) -> HttpRequest:
     """A request with a JSON body.
 
-    accept: the media type of the answer, when it is neither JSON nor a stream of events. headers: what the wire adds,
+    show_usage: whether the caller wants the event with the usage, if this is a stream. accept: the media type of the
+    answer, when it is neither JSON nor a stream of events. headers: what the wire adds,
     in lower case; those of the deployment's provider win over them, and its `extra_headers` over all. dropped: the
     caller's members that are not sent.
     """
@@ -44,7 +45,9 @@ def post(
         url = _with_key(url, sent, deployment)
     if deployment.extra_headers:
         sent.update((name.lower(), value) for name, value in deployment.extra_headers.items())
-    return HttpRequest(method="POST", url=url, headers=sent, body=body, show_usage=show_usage, dropped=dropped)
+    return HttpRequest(
+        method="POST", url=url, headers=sent, body=body, show_usage=stream and show_usage, dropped=dropped
+    )
 
 
 def _with_key(url: str, headers: dict[str, str], deployment: Deployment) -> str:

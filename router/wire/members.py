@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -45,6 +45,10 @@ GATEWAY_MEMBERS = frozenset(
 
 # What admission has reckoned with: no default and no extra body may change it behind the hold's back.
 ADMITTED = frozenset(("model", "messages", "stream", "stream_options", "n"))
+
+# What a wire that translates leaves out without a word: what the gateway says itself; whose call it is, which changes
+# no answer; and hints to OpenAI's own machinery.
+IGNORED = frozenset(("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
 
 # The members that say how long an answer may be; the first wins.
 LIMITS = ("max_completion_tokens", "max_tokens")
@@ -157,20 +161,18 @@ class Members:
         raw = self._values.pop(name, _NULL)
         return None if raw == _NULL else read(decoder, raw, name)
 
-    def take_raw(self, name: str) -> msgspec.Raw | None:
-        """A member as it is written, for the provider to read; None when it is absent or null."""
-        self._extra.discard(name)
-        raw = self._values.pop(name, _NULL)
-        return None if raw == _NULL else raw
+    def take_raws(self, names: Iterable[str]) -> _Raws:
+        """The provider's own words, as they are written, where the caller says them."""
+        return {name: raw for name in names if (raw := self.take(name, RAW)) is not None}
 
     def left(self) -> _Raws:
         """What the caller, or a default, gave and nobody took, but for nulls."""
         return {name: raw for name, raw in self._values.items() if name not in self._extra and raw != _NULL}
 
-    def untaken(self, *, ignored: Collection[str], neutral: Mapping[str, object]) -> list[str]:
+    def untaken(self, neutral: Mapping[str, object], ignored: Collection[str] = IGNORED) -> list[str]:
         """The names of what is left and asks for something.
 
-        ignored: what may be left out without a word. neutral: members that ask for nothing when they have this value.
+        neutral: members that ask for nothing when they have this value. ignored: what may be left out without a word.
         """
         return [
             name
@@ -183,6 +185,10 @@ class Members:
         if names and not self.drops:
             raise not_taken(provider, names)
         self.dropped += names
+
+    def completed(self, sent: Mapping[str, object]) -> dict[str, object]:
+        """What is to be sent, without what is None, and with what is passed on."""
+        return {**{name: value for name, value in sent.items() if value is not None}, **self.passed()}
 
     def passed(self) -> _Raws:
         """What nobody took of an extra body: the provider's own words, for the provider as they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from router.wire.members import NUMBER, TEXT, Members, invalid
+from router.wire.members import LIMITS, NUMBER, TEXT, Members, invalid
 
 
 class _StreamOptions(msgspec.Struct):
@@ -38,7 +38,6 @@ _stream_options_decoder = msgspec.json.Decoder(_StreamOptions)
 _response_format_decoder = msgspec.json.Decoder(_GivenFormat)
 
 _NULL = msgspec.Raw(b"null")
-_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 def stop_of(members: Members) -> list[str]:
@@ -82,7 +81,7 @@ def wants_tier(members: Members) -> bool:
 
 def output_limit_of(members: Members, hold_limit: int, default: int = 0) -> int:
     """The lowest of the caller's limits and the hold's, in tokens; where none is given, `default`. 0: no limit."""
-    given = [int(number) for name in _LIMITS if (number := _finite(members, name)) is not None]
+    given = [int(number) for name in LIMITS if (number := _finite(members, name)) is not None]
     if given:
         limit = min(given)
         # The hold pays for no more, and a limit below one, which providers refuse, would not bound anything.

@@ -43,8 +43,6 @@ _NEUTRAL: Mapping[str, object] = {
     "store": False,
     "top_logprobs": 0,
 }
-# What the gateway says itself, and hints to OpenAI's own machinery, which change no answer.
-_IGNORED = frozenset(("model", "stream", "prompt_cache_key", "prompt_cache_retention"))
 
 # Anthropic refuses a user's id in which it finds an e-mail address or a telephone number.
 _PERSONAL = re.compile(r"[^@]*@.*|\+?[\d\s().-]{7,}", re.DOTALL)
@@ -98,10 +96,9 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
         "stream": stream or None,
         **_sampling(members),
     }
-    untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL) + (["reasoning_effort"] if thinking.untaken else [])
+    untaken = members.untaken(_NEUTRAL) + (["reasoning_effort"] if thinking.untaken else [])
     members.leave_out("Anthropic", untaken)
-    sent = {name: value for name, value in sent.items() if value is not None}
-    return MessageRequest({**sent, **members.passed()}, stream and show_usage, tuple(members.dropped))
+    return MessageRequest(members.completed(sent), show_usage, tuple(members.dropped))
 
 
 def _output(members: Members, thinking: Thinking) -> tuple[dict[str, object] | None, list[TextBlock]]:

@@ -73,7 +73,7 @@ class InvokeWire:
             msgspec.json.encode(asked.members),
             deployment,
             stream=stream,
-            show_usage=stream and asked.show_usage,
+            show_usage=asked.show_usage,
             dropped=asked.dropped,
             accept=EVENT_STREAM if stream else "",
         )

@@ -18,7 +18,7 @@ from router.wire.bedrock.address import model_of
 from router.wire.bedrock.answered import answer_id
 from router.wire.bedrock.envelope import metrics_of, payload_in
 from router.wire.bedrock.errors import decode_error, decode_exception, is_error
-from router.wire.bedrock.request import IGNORED, NEUTRAL, Body
+from router.wire.bedrock.request import NEUTRAL, Body
 from router.wire.bedrock.stream import exception_in
 from router.wire.chat import Choice, Completion, Count, answer_of, count
 from router.wire.chat import Message as Said
@@ -190,7 +190,7 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
     }
     asked = {name: value for name, value in given.items() if value is not None}
     untaken = [name for name in asked if name not in family.names]
-    untaken += members.untaken(ignored=IGNORED, neutral=NEUTRAL)
+    untaken += members.untaken(NEUTRAL)
     members.leave_out("Bedrock", untaken)
     parameters: Body = {family.names[name]: value for name, value in asked.items() if name in family.names}
     said: Body = {family.prompt: _prompt(family.template, messages)} if family.prompt else _cohere(messages)

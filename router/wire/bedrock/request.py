@@ -83,14 +83,9 @@ NEUTRAL: Mapping[str, object] = {
     "store": False,
     "top_logprobs": 0,
 }
-# What the gateway says itself, and what changes no answer: whose call it is, hints to OpenAI's own machinery.
-IGNORED = frozenset(("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
 
 # `auto` is OpenAI's word for whatever the account has.
 _SERVICE_TIERS = {"auto": None, "default": "default", "flex": "flex", "priority": "priority", "reserved": "reserved"}
-
-
-_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 
 
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
@@ -103,7 +98,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         sent,
         deployment,
         stream=stream,
-        show_usage=stream and show_usage,
+        show_usage=show_usage,
         dropped=tuple(members.dropped),
         accept=EVENT_STREAM if stream else "",
     )
@@ -113,7 +108,7 @@ def body_of(members: Members, deployment: Deployment, output_tokens_limit: int) 
     """Converse's body. Raises GatewayError (INVALID_REQUEST)."""
     model = plain_model_of(deployment)
     own: Body = {name: given for name in _OWN_OBJECTS if (given := members.take(name, RAWS)) is not None}
-    own |= {name: raw for name in _OWN_VALUES if (raw := members.take(name, _raw_decoder)) is not None}
+    own |= members.take_raws(_OWN_VALUES)
     conversation = conversation_of(messages_of(members), model)
     refuse_several_choices(members, "Bedrock")
     max_tokens = output_limit_of(members, output_tokens_limit)
@@ -155,7 +150,7 @@ def _models_own(members: Members, untaken: list[str]) -> Body:
 
     Raises GatewayError (INVALID_REQUEST) for those of OpenAI's.
     """
-    left = members.untaken(ignored=IGNORED, neutral=NEUTRAL)
+    left = members.untaken(NEUTRAL)
     untaken = [name for name in left if name in _NOT_TAKEN] + untaken
     members.leave_out("Bedrock", untaken)
     return {

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from router.catalog import Deployment
-from router.wire.base import Answer, HttpRequest
 from router.wire.cohere.errors import decode_error
 from router.wire.cohere.request import encode
 from router.wire.cohere.response import decode
 from router.wire.cohere.stream import CohereStream
-from services.errors import GatewayError
+from router.wire.translating import TranslatingWire
 
 
-class CohereWire:
-    """`router.wire.base.Wire` for Cohere's Chat.
-
-    clock: seconds since 1970, for `created` of an answer, which OpenAI's language demands and Cohere does not tell.
-    """
+class CohereWire(TranslatingWire):
+    """`router.wire.base.Wire` for Cohere's Chat."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-
-    def encode(self, body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
-        return encode(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
-
-    def decode(self, body: bytes, deployment: Deployment) -> Answer:
-        return decode(body, deployment, created=int(self._clock()))
-
-    def decode_error(
-        self, status: int, headers: Mapping[str, str], body: bytes, deployment: Deployment
-    ) -> GatewayError:
-        return decode_error(status, headers, body, deployment)
-
-    def stream(self, request: HttpRequest, deployment: Deployment) -> CohereStream:
-        return CohereStream(deployment, show_usage=request.show_usage, created=int(self._clock()))
+        super().__init__(clock, encode, decode, decode_error, CohereStream)

@@ -13,12 +13,13 @@ import msgspec
 from router.catalog import Deployment
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
+from router.wire.cohere.address import url_of
 from router.wire.cohere.messages import Document, conversation_of
 from router.wire.cohere.sampling import sampling_of
 from router.wire.cohere.thinking import thinking_of
 from router.wire.cohere.tools import tools_of
 from router.wire.http import post
-from router.wire.members import FLAG, RAW, Members
+from router.wire.members import FLAG, Members
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
@@ -38,8 +39,6 @@ _NEUTRAL: Mapping[str, object] = {
     "store": False,
     "top_logprobs": 0,
 }
-# What the gateway says itself; whose call it is, which Cohere does not ask; and hints to OpenAI's own machinery.
-_IGNORED = frozenset(("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
 
 _documents_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -68,20 +67,19 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         "stream": stream,
         "logprobs": logprobs,
         **sampling.sent,
+        **members.take_raws(_OWN),
     }
-    sent.update((name, raw) for name in _OWN if (raw := members.take(name, RAW)) is not None)
-    untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL)
+    untaken = members.untaken(_NEUTRAL)
     untaken += sampling.untaken
     untaken += ["reasoning_effort"] if thinking.untaken else []
     untaken += ["service_tier"] if other_tier else []
     members.leave_out("Cohere", untaken)
-    sent = {name: value for name, value in sent.items() if value is not None}
     return post(
-        _url(deployment.api_base),
-        msgspec.json.encode({**sent, **members.passed()}),
+        url_of(deployment.api_base, "v2", "chat"),
+        msgspec.json.encode(members.completed(sent)),
         deployment,
         stream=stream,
-        show_usage=stream and show_usage,
+        show_usage=show_usage,
         dropped=tuple(members.dropped),
     )
 
@@ -97,9 +95,3 @@ def _response_format(members: Members) -> dict[str, object] | None:
         return None
     # One type for both: a schema says more, but demands nothing else.
     return {"type": "json_object"} | ({} if wanted.schema is None else {"json_schema": wanted.schema})
-
-
-def _url(api_base: str) -> str:
-    """A base may end with the version, or be the whole address, as LiteLLM takes it."""
-    base = api_base.rstrip("/").removesuffix("/chat").removesuffix("/v2").removesuffix("/v1")
-    return f"{base}/v2/chat"

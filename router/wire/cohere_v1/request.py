@@ -13,11 +13,12 @@ import msgspec
 from router.catalog import Deployment
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
+from router.wire.cohere.address import url_of
 from router.wire.cohere.sampling import sampling_of
 from router.wire.cohere_v1.messages import conversation_of
 from router.wire.cohere_v1.tools import tools_of
 from router.wire.http import post
-from router.wire.members import RAW, Members
+from router.wire.members import Members
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
@@ -45,8 +46,6 @@ _NEUTRAL: Mapping[str, object] = {
     "store": False,
     "top_logprobs": 0,
 }
-# What the gateway says itself; whose call it is, which Cohere does not ask; and hints to OpenAI's own machinery.
-_IGNORED = frozenset(("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
 
 
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
@@ -69,18 +68,17 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         "max_tokens": output_limit_of(members, output_tokens_limit) or None,
         "stream": stream,
         **sampling.sent,
+        **members.take_raws(_OWN),
     }
-    sent.update((name, raw) for name in _OWN if (raw := members.take(name, RAW)) is not None)
-    untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL) + sampling.untaken
+    untaken = members.untaken(_NEUTRAL) + sampling.untaken
     untaken += [name for name, asked in (("tool_choice", tools.forced), ("service_tier", other_tier)) if asked]
     members.leave_out("Version 1 of Cohere's Chat", untaken)
-    sent = {name: value for name, value in sent.items() if value is not None}
     return post(
-        _url(deployment.api_base),
-        msgspec.json.encode({**sent, **members.passed()}),
+        url_of(deployment.api_base, "v1", "chat"),
+        msgspec.json.encode(members.completed(sent)),
         deployment,
         stream=stream,
-        show_usage=stream and show_usage,
+        show_usage=show_usage,
         dropped=tuple(members.dropped),
         accept="application/stream+json" if stream else "",
     )
@@ -91,9 +89,3 @@ def _response_format(members: Members) -> dict[str, object] | None:
     if wanted is None:
         return None
     return {"type": "json_object"} | ({} if wanted.schema is None else {"schema": wanted.schema})
-
-
-def _url(api_base: str) -> str:
-    """A base may end with a version, or be the whole address, as LiteLLM takes it."""
-    base = api_base.rstrip("/").removesuffix("/chat").removesuffix("/v2").removesuffix("/v1")
-    return f"{base}/v1/chat"

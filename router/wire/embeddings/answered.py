@@ -13,7 +13,7 @@ from gateway.v1 import common_pb2
 from router.catalog import Deployment
 from router.wire import base
 from router.wire.base import Answer, invalid_response
-from router.wire.openai.response import MAX_TOKENS
+from router.wire.chat import MAX_TOKENS
 from services.decoding import NOT_DECODED
 
 BASE64 = "base64"

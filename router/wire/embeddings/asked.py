@@ -82,8 +82,7 @@ class Asked:
         members = self.members
         if members.take("encoding_format", TEXT) not in (None, "float", "base64"):
             raise invalid("Invalid encoding_format: it must be float or base64.", "encoding_format")
-        own = {name: raw for name in also if (raw := members.take_raw(name)) is not None}
-        members.leave_out(self._provider, members.untaken(ignored=_IGNORED, neutral={}))
-        body = {name: value for name, value in sent.items() if value is not None} | own | members.passed()
+        body = {**sent, **members.take_raws(also)}
+        members.leave_out(self._provider, members.untaken({}, _IGNORED))
         dropped = tuple(members.dropped)
-        return post(url, msgspec.json.encode(body), self._deployment, stream=False, dropped=dropped)
+        return post(url, msgspec.json.encode(members.completed(body)), self._deployment, stream=False, dropped=dropped)

@@ -14,6 +14,7 @@ from router.catalog import Deployment
 from router.wire.base import Answer, HttpRequest
 from router.wire.bedrock.address import plain_model_of, url_of
 from router.wire.bedrock.errors import decode_error
+from router.wire.chat import Count
 from router.wire.embeddings import cohere
 from router.wire.embeddings.answered import answer_of, inputs_in, read_answer
 from router.wire.embeddings.asked import Asked
@@ -26,7 +27,6 @@ _PICTURE = "data:image/"
 # What Nova's vectors are for, where nobody says.
 _NOVA_PURPOSE = "GENERIC_INDEX"
 
-_Count = int | float | None
 _Encode = Callable[[Asked], tuple[dict[str, object], tuple[str, ...]]]
 
 
@@ -40,7 +40,7 @@ class _Embedded(msgspec.Struct, rename="camel"):
     embedding: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     embeddings_by_type: dict[str, msgspec.Raw] = {}
     embeddings: list[_Nova] | None = None
-    input_text_token_count: _Count = None
+    input_text_token_count: Count = None
 
 
 _decoder = msgspec.json.Decoder(_Embedded)

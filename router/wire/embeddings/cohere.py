@@ -12,6 +12,8 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.base import Answer, HttpRequest, invalid_response
+from router.wire.chat import Count
+from router.wire.cohere.address import url_of
 from router.wire.cohere.errors import decode_error
 from router.wire.embeddings.answered import answer_of, inputs_in, read_answer
 from router.wire.embeddings.asked import Asked
@@ -24,15 +26,14 @@ OWN = ("truncate", "embedding_types", "max_tokens", "priority")
 # Pictures come as data URLs, and have a member of their own.
 _PICTURE = "data:image/"
 
-_Count = int | float | None
 # The types of vectors, the plainest first.
 _TYPES = ("float", "int8", "uint8", "binary", "ubinary", "base64")
 
 
 class _Billed(msgspec.Struct):
-    input_tokens: _Count = None
-    images: _Count = None
-    image_tokens: _Count = None
+    input_tokens: Count = None
+    images: Count = None
+    image_tokens: Count = None
 
 
 class _Meta(msgspec.Struct):
@@ -55,7 +56,7 @@ class CohereEmbeddings:
     def encode(self, body: bytes, deployment: Deployment) -> HttpRequest:
         asked = Asked(body, deployment, "Cohere")
         sent = {"model": deployment.provider_model, **texts_or_pictures(asked), "output_dimension": asked.dimensions()}
-        return asked.request(_url(deployment.api_base), sent, also=OWN)
+        return asked.request(url_of(deployment.api_base, "v2", "embed"), sent, also=OWN)
 
     def decode(self, asked: bytes, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> Answer:
         answer = read_answer(decoder, body, deployment)
@@ -93,9 +94,3 @@ def vectors_in(answer: Embedded, deployment: Deployment) -> list[msgspec.Raw]:
         if vectors:
             return vectors
     raise invalid_response(deployment, "it has no embeddings")
-
-
-def _url(api_base: str) -> str:
-    """A base may end with the version, or be the whole address, as LiteLLM takes it."""
-    base = api_base.rstrip("/").removesuffix("/embed").removesuffix("/v2").removesuffix("/v1")
-    return f"{base}/v2/embed"

@@ -14,6 +14,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.base import Answer, HttpRequest
+from router.wire.chat import Count
 from router.wire.embeddings.answered import answer_of, inputs_in, read_answer
 from router.wire.embeddings.asked import Asked
 from router.wire.gemini.errors import decode_error
@@ -23,11 +24,9 @@ from services.errors import GatewayError
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
 
-_Count = int | float | None
-
 
 class _Usage(msgspec.Struct, rename="camel"):
-    prompt_token_count: _Count = None
+    prompt_token_count: Count = None
 
 
 class _Vector(msgspec.Struct):
@@ -35,7 +34,7 @@ class _Vector(msgspec.Struct):
 
 
 class _Statistics(msgspec.Struct):
-    token_count: _Count = None
+    token_count: Count = None
 
 
 class _Predicted(msgspec.Struct):

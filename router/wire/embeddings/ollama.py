@@ -8,6 +8,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.base import Answer, HttpRequest
+from router.wire.chat import Count
 from router.wire.embeddings.answered import answer_of, inputs_in, read_answer
 from router.wire.embeddings.asked import Asked
 from router.wire.openai.errors import decode_error
@@ -15,12 +16,10 @@ from services.errors import GatewayError
 
 _OWN = ("truncate", "options", "keep_alive")
 
-_Count = int | float | None
-
 
 class _Embedded(msgspec.Struct):
     embeddings: list[msgspec.Raw]
-    prompt_eval_count: _Count = None
+    prompt_eval_count: Count = None
 
 
 _decoder = msgspec.json.Decoder(_Embedded)

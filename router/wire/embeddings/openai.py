@@ -12,6 +12,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.base import Answer, HttpRequest, invalid_response, read_answer
+from router.wire.chat import Count
 from router.wire.embeddings.answered import form_of, in_form, usage_of
 from router.wire.members import invalid
 from router.wire.openai.errors import decode_error, decode_stream_error
@@ -23,14 +24,12 @@ from services.errors import GatewayError
 # What is left out without a word where a host does not take it: the form, which is made here, and whose call it is.
 _UNTOLD = ("encoding_format", "user")
 
-_Count = int | float | None
-
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: _Count = None
-    total_tokens: _Count = None
+    prompt_tokens: Count = None
+    total_tokens: Count = None
     # Where a host counts as it does for chats, but for the input.
-    input_tokens: _Count = None
+    input_tokens: Count = None
 
 
 class _Row(msgspec.Struct):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from router.wire.members import RAWS, Members
+from router.wire.members import RAW, RAWS, Members
 
 _REQUEST = ("safety_settings", "cached_content", "tool_config", "model_armor_config", "labels")
 _GENERATION = (
@@ -59,7 +59,7 @@ def _found(members: Members, google: Raws, names: Sequence[str]) -> Raws:
     for name in names:
         # A name of one word has one spelling.
         for spelling in dict.fromkeys((name, camel(name))):
-            raw = members.take_raw(spelling)
+            raw = members.take(spelling, RAW)
             if raw is not None:
                 found[camel(name)] = raw
     return found

@@ -21,7 +21,7 @@ from router.wire.gemini.thinking import must_sign, thinking_of
 from router.wire.gemini.tools import config_of, tools_of
 from router.wire.google import studio_url, vertex_url
 from router.wire.http import post
-from router.wire.members import TEXT, Members, invalid
+from router.wire.members import IGNORED, TEXT, Members, invalid
 from router.wire.params import wants_usage
 
 
@@ -50,13 +50,11 @@ VERTEX = Host(
 
 # Members that ask for nothing when they have this value.
 _NEUTRAL: Mapping[str, object] = {"logit_bias": {}, "parallel_tool_calls": True, "store": False}
-# What the gateway says itself, who the caller's user is, which changes no answer, and hints to OpenAI's machinery.
-_IGNORED = frozenset(
-    ("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "cache_control")
-)
+# A mark for the cache says nothing to Gemini, which caches by itself.
+_IGNORED = IGNORED | {"cache_control"}
 
 
-def encode(body: bytes, deployment: Deployment, host: Host, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
+def encode(body: bytes, deployment: Deployment, *, host: Host, stream: bool, output_tokens_limit: int) -> HttpRequest:
     """Raises GatewayError (INVALID_REQUEST)."""
     members = Members(body, deployment)
     model = deployment.provider_model
@@ -77,15 +75,14 @@ def encode(body: bytes, deployment: Deployment, host: Host, *, stream: bool, out
         **own.request,
     }
     neutral = _NEUTRAL if tools.functions else {**_NEUTRAL, "parallel_tool_calls": False}
-    untaken = members.untaken(ignored=_IGNORED, neutral=neutral) + ([thinking.untaken] if thinking.untaken else [])
+    untaken = members.untaken(neutral, _IGNORED) + ([thinking.untaken] if thinking.untaken else [])
     members.leave_out("Gemini", untaken)
-    sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         host.url(deployment, "streamGenerateContent?alt=sse" if stream else "generateContent"),
-        written({**sent, **members.passed()}),
+        written(members.completed(sent)),
         deployment,
         stream=stream,
-        show_usage=stream and show_usage,
+        show_usage=show_usage,
         dropped=tuple(members.dropped),
         headers={host.key_header: deployment.api_key} if host.key_header and deployment.api_key else {},
     )

@@ -137,7 +137,7 @@ class ContentStream(TranslatedStream):
         for part in candidate.parts():
             self._read_part(choice, part, index)
         if candidate.logprobs_result is not None:
-            self.chunks.logprobs(logprobs_of(candidate.logprobs_result), index)
+            self.chunks.weigh(logprobs_of(candidate.logprobs_result), index)
         annotations = choice.grounds.annotations(candidate, choice.texts, in_pieces=True)
         extra = metadata_of(candidate)
         if annotations or extra:

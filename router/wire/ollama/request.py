@@ -16,7 +16,7 @@ from router.wire.asked import messages_of, tool_choice_of, tools_of
 from router.wire.base import HttpRequest
 from router.wire.functions import FunctionTool, function_tool
 from router.wire.http import post
-from router.wire.members import FLAG, NUMBER, RAW, RAWS, TEXT, Members, invalid, read
+from router.wire.members import FLAG, NUMBER, RAWS, TEXT, Members, invalid, read
 from router.wire.ollama.messages import turns_of
 from router.wire.params import (
     output_limit_of,
@@ -59,8 +59,6 @@ _NEUTRAL: Mapping[str, object] = {
     "parallel_tool_calls": True,
     "store": False,
 }
-# What the gateway says itself; whose call it is, which Ollama does not ask; and hints to OpenAI's own machinery.
-_IGNORED = frozenset(("model", "stream", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
 
 
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
@@ -83,18 +81,17 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         "top_logprobs": members.take("top_logprobs", NUMBER),
         # Unlike everybody else's, its default is to stream.
         "stream": stream,
+        **members.take_raws(_OWN),
     }
-    sent.update((name, raw) for name in _OWN if (raw := members.take(name, RAW)) is not None)
-    untaken = members.untaken(ignored=_IGNORED, neutral=_NEUTRAL)
+    untaken = members.untaken(_NEUTRAL)
     untaken += [name for name, asked in (("tool_choice", forced), ("service_tier", other_tier)) if asked]
     members.leave_out("Ollama", untaken)
-    sent = {name: value for name, value in sent.items() if value is not None}
     return post(
         _url(deployment.api_base),
-        msgspec.json.encode({**sent, **members.passed()}),
+        msgspec.json.encode(members.completed(sent)),
         deployment,
         stream=stream,
-        show_usage=stream and show_usage,
+        show_usage=show_usage,
         dropped=tuple(members.dropped),
         accept="application/x-ndjson" if stream else "",
     )
@@ -118,7 +115,7 @@ def _format(members: Members) -> object:
 
 
 def _options(members: Members, hold_limit: int) -> dict[str, object] | None:
-    own = {name: raw for name in _OPTIONS if (raw := members.take(name, RAW)) is not None}
+    own = members.take_raws(_OPTIONS)
     within = members.take("options", RAWS)
     own |= within or {}
     asked: dict[str, object] = {name: members.take(name, NUMBER) for name in _SAMPLING}

@@ -7,46 +7,42 @@ from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
 from router.wire.base import Answer, invalid_response, read_answer
+from router.wire.chat import Count, count
 from router.wire.openai.answer import AnswerFixes
 from router.wire.openai.errors import decode_stream_error
 from router.wire.tiers import tier_of
 from services.decoding import NOT_DECODED
-
-# No model counts further; a larger number is a broken provider and must not become money.
-MAX_TOKENS = 1 << 40
-
-_Count = int | float | None
 
 # The value of a raw member that is not there.
 ABSENT = msgspec.Raw()
 
 
 class _InputDetails(msgspec.Struct, gc=False):
-    audio_tokens: _Count = None
-    image_tokens: _Count = None
-    cached_tokens: _Count = None
-    cache_write_tokens: _Count = None
-    cache_creation_tokens: _Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+    cache_creation_tokens: Count = None
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: _Count = None
-    audio_tokens: _Count = None
-    image_tokens: _Count = None
+    reasoning_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: _Count = None
-    completion_tokens: _Count = None
-    total_tokens: _Count = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     # Words for cached input: DeepSeek's, Moonshot's and Together's, Mistral's, and Databricks' and LiteLLM's.
-    prompt_cache_hit_tokens: _Count = None
-    cached_tokens: _Count = None
-    num_cached_tokens: _Count = None
-    cache_read_input_tokens: _Count = None
-    cache_creation_input_tokens: _Count = None
+    prompt_cache_hit_tokens: Count = None
+    cached_tokens: Count = None
+    num_cached_tokens: Count = None
+    cache_read_input_tokens: Count = None
+    cache_creation_input_tokens: Count = None
 
 
 class Content(msgspec.Struct, gc=False):
@@ -121,27 +117,27 @@ def usage_of(raw: msgspec.Raw, service_tier: msgspec.Raw = ABSENT) -> common_pb2
         return None
     inputs = usage.prompt_tokens_details or _NO_INPUT_DETAILS
     outputs = usage.completion_tokens_details or _NO_OUTPUT_DETAILS
-    reasoning = _count(outputs.reasoning_tokens)
-    prompt, completion = _count(usage.prompt_tokens), _count(usage.completion_tokens)
-    if reasoning and _count(usage.total_tokens) == prompt + completion + reasoning:
+    reasoning = count(outputs.reasoning_tokens)
+    prompt, completion = count(usage.prompt_tokens), count(usage.completion_tokens)
+    if reasoning and count(usage.total_tokens) == prompt + completion + reasoning:
         # xAI reports, and bills, reasoning beside the completion; OpenAI within it.
         completion += reasoning
     return common_pb2.TokenUsage(
         input_tokens=prompt,
         output_tokens=completion,
-        cache_read_tokens=_count(inputs.cached_tokens)
-        or _count(usage.prompt_cache_hit_tokens)
-        or _count(usage.cached_tokens)
-        or _count(usage.num_cached_tokens)
-        or _count(usage.cache_read_input_tokens),
-        cache_write_tokens=_count(inputs.cache_write_tokens)
-        or _count(inputs.cache_creation_tokens)
-        or _count(usage.cache_creation_input_tokens),
+        cache_read_tokens=count(inputs.cached_tokens)
+        or count(usage.prompt_cache_hit_tokens)
+        or count(usage.cached_tokens)
+        or count(usage.num_cached_tokens)
+        or count(usage.cache_read_input_tokens),
+        cache_write_tokens=count(inputs.cache_write_tokens)
+        or count(inputs.cache_creation_tokens)
+        or count(usage.cache_creation_input_tokens),
         reasoning_tokens=reasoning,
-        input_audio_tokens=_count(inputs.audio_tokens),
-        input_image_tokens=_count(inputs.image_tokens),
-        output_audio_tokens=_count(outputs.audio_tokens),
-        output_image_tokens=_count(outputs.image_tokens),
+        input_audio_tokens=count(inputs.audio_tokens),
+        input_image_tokens=count(inputs.image_tokens),
+        output_audio_tokens=count(outputs.audio_tokens),
+        output_image_tokens=count(outputs.image_tokens),
         service_tier=tier_of(bytes(service_tier).decode("utf-8", "replace").strip('"')),
     )
 
@@ -156,7 +152,3 @@ def _size(raw: msgspec.Raw) -> int:
         return 0
     value = bytes(raw)
     return len(value) - 2 if value.startswith(b'"') else len(value)
-
-
-def _count(value: _Count) -> int:
-    return int(value) if value and 0 < value <= MAX_TOKENS else 0

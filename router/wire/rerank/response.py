@@ -12,16 +12,15 @@ from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
 from router.wire.base import Answer, invalid_response
+from router.wire.chat import MAX_TOKENS, Count
 from router.wire.openai.errors import decode_stream_error
-from router.wire.openai.response import MAX_TOKENS, is_nothing
+from router.wire.openai.response import is_nothing
 from router.wire.rerank.documents import Asked, shown
 from services.decoding import NOT_DECODED
 
 _ABSENT = msgspec.Raw()
 # A search for each of as many documents as are taken in one call is more than any provider charges.
 _MAX_SEARCHES = 1_000_000
-
-_Count = int | float | None
 
 
 class _Result(msgspec.Struct):
@@ -33,13 +32,13 @@ class _Result(msgspec.Struct):
 
 
 class _Billed(msgspec.Struct):
-    search_units: _Count = None
-    total_tokens: _Count = None
-    input_tokens: _Count = None
+    search_units: Count = None
+    total_tokens: Count = None
+    input_tokens: Count = None
 
 
 class _Tokens(msgspec.Struct):
-    input_tokens: _Count = None
+    input_tokens: Count = None
 
 
 class _Meta(msgspec.Struct):
@@ -48,9 +47,9 @@ class _Meta(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    total_tokens: _Count = None
-    prompt_tokens: _Count = None
-    search_units: _Count = None
+    total_tokens: Count = None
+    prompt_tokens: Count = None
+    search_units: Count = None
 
 
 class _Ranked(msgspec.Struct):
@@ -118,7 +117,7 @@ def _usage(usage: _Usage, meta: _Meta) -> common_pb2.TokenUsage | None:
     )
 
 
-def _first(*counts: _Count) -> _Count:
+def _first(*counts: Count) -> Count:
     return next((count for count in counts if count is not None and count >= 0), None)
 
 

@@ -35,7 +35,7 @@ def asked(
     host: Host = STUDIO,
 ) -> HttpRequest:
     body = json.dumps({"model": "g", **ASKED, **caller}).encode()
-    return encode(body, to or gemini(), host, stream=stream, output_tokens_limit=limit)
+    return encode(body, to or gemini(), host=host, stream=stream, output_tokens_limit=limit)
 
 
 def sent(caller: dict[str, Any], to: Deployment | None = None, *, limit: int = 0, host: Host = STUDIO) -> Any:

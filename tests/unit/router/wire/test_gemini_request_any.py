@@ -79,7 +79,7 @@ BODY = st.fixed_dictionaries(
 @given(BODY, st.integers(0, 3000), st.sampled_from([STUDIO, VERTEX]), st.sampled_from(["gemini-2.5-x", "gemini-3-x"]))
 def test_any_body_is_translated_or_refused(caller: dict[str, Any], limit: int, host: Host, model: str) -> None:
     try:
-        request = encode(json.dumps(caller).encode(), gemini(model), host, stream=False, output_tokens_limit=limit)
+        request = encode(json.dumps(caller).encode(), gemini(model), host=host, stream=False, output_tokens_limit=limit)
     except GatewayError as error:
         assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
         return
@@ -97,7 +97,7 @@ def test_any_body_is_translated_or_refused(caller: dict[str, Any], limit: int, h
 )
 def test_any_bytes_are_translated_or_refused(body: bytes) -> None:
     try:
-        encode(body, gemini(), STUDIO, stream=True, output_tokens_limit=0)
+        encode(body, gemini(), host=STUDIO, stream=True, output_tokens_limit=0)
     except GatewayError as error:
         assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
 
@@ -108,7 +108,7 @@ def test_any_bytes_are_translated_or_refused(body: bytes) -> None:
 def test_a_bottomless_body_is_refused(member: str) -> None:
     deep = f'{{"messages":[],"{member}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
     with pytest.raises(GatewayError):
-        encode(deep, gemini(), STUDIO, stream=False, output_tokens_limit=0)
+        encode(deep, gemini(), host=STUDIO, stream=False, output_tokens_limit=0)
 
 
 @pytest.mark.parametrize("depth", range(40, 1100, 53))
@@ -118,6 +118,6 @@ def test_a_deep_schema_is_translated_or_refused(depth: int) -> None:
     for each in (schema, deep_default):
         body = f'{{"messages":[],"tools":[{{"function":{{"name":"f","parameters":{each}}}}}]}}'.encode()
         try:
-            encode(body, gemini(), STUDIO, stream=False, output_tokens_limit=0)
+            encode(body, gemini(), host=STUDIO, stream=False, output_tokens_limit=0)
         except GatewayError as error:
             assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
