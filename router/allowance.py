@@ -15,7 +15,12 @@ from services.money import MTOK
 # What an answer must have room for to be worth its input (architecture, section 5: the smallest useful hold).
 LEAST_OUTPUT_TOKENS = 16
 
-_BUDGET_EXCEEDED = Reason.ERROR_REASON_BUDGET_EXCEEDED
+
+def not_paid_for() -> GatewayError:
+    """What is held pays for no useful answer."""
+    return GatewayError(
+        Reason.ERROR_REASON_BUDGET_EXCEEDED, "Budget has been exceeded! What is held does not pay for this call."
+    )
 
 
 def is_affordable(request: router_pb2.Open, deployment: Deployment, spent_nano_usd: int) -> bool:
@@ -45,7 +50,7 @@ def output_limit(
     limit = hold.output_tokens_limit if affordable is None else affordable // max(1, hold.choices)
     # Without any output, too, something must be left: the input is not paid for otherwise.
     if affordable is not None and limit < max(1, min(wanted, LEAST_OUTPUT_TOKENS)):
-        raise GatewayError(_BUDGET_EXCEEDED, "Budget has been exceeded! What is held does not pay for this call.")
+        raise not_paid_for()
     # A provider may refuse a limit beyond its own.
     return min(limit, deployment.max_output_tokens or limit)
 

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
 
 from router.accounting import Accounting, estimate
-from router.allowance import is_affordable, output_limit, whole_call
+from router.allowance import is_affordable, not_paid_for, output_limit, whole_call
 from router.call import Caller
 from router.catalog import Catalog, Deployment
 from router.credentials import Signer, masked, signed
@@ -35,7 +35,6 @@ from services.errors import GatewayError, Reason, unavailable
 
 # Looked up once: an enum's member costs a microsecond.
 _MODEL_NOT_FOUND = Reason.ERROR_REASON_MODEL_NOT_FOUND
-_BUDGET_EXCEEDED = Reason.ERROR_REASON_BUDGET_EXCEEDED
 _NO_DEPLOYMENT = Reason.ERROR_REASON_NO_DEPLOYMENT_AVAILABLE
 _AUTHENTICATION = Reason.ERROR_REASON_PROVIDER_AUTHENTICATION
 
@@ -133,7 +132,7 @@ class Engine:
         spent_nano_usd = self._accounting.spent_nano_usd(request, len(body), dispatch.ended)
         group = [deployment for deployment in group if is_affordable(request, deployment, spent_nano_usd)]
         if not group:
-            raise GatewayError(_BUDGET_EXCEEDED, "Budget has been exceeded! What is held does not pay for this call.")
+            raise not_paid_for()
         tried: set[str] = set()
         hopeless: set[str] = set()
         failure: GatewayError | None = None

@@ -13,11 +13,11 @@ from typing import Protocol
 
 from gateway.v1 import router_pb2
 
-from router.allowance import LEAST_OUTPUT_TOKENS, next_slice, paid_output_tokens
+from router.allowance import LEAST_OUTPUT_TOKENS, next_slice, not_paid_for, paid_output_tokens
 from router.catalog import Deployment
 from router.dispatch import Dispatch
 from router.meter import Meter
-from services.errors import GatewayError, Reason
+from services.errors import GatewayError
 
 # Members of a body with which tokens are paid for that no event shows as text: predictions that did not come true, and
 # speech. Where a caller's own text says so, the call is held whole as well; that harms nobody.
@@ -54,10 +54,7 @@ class Growth:
         self._asking: asyncio.Task[None] | None = None
         self._asked_at: int | None = None
         if self._paid is not None and self._paid < min(hold.output_tokens_bound, LEAST_OUTPUT_TOKENS):
-            raise GatewayError(
-                Reason.ERROR_REASON_BUDGET_EXCEEDED,
-                "Budget has been exceeded! What is held does not pay for this call.",
-            )
+            raise not_paid_for()
 
     def fit(self, events: bytes) -> bytes:
         """The first of these events, as far as they are paid for."""

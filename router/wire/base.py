@@ -38,6 +38,15 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
         return f"HttpRequest({self.method}, {self.url!r})"
 
 
+class RequestMembers(msgspec.Struct, frozen=True, gc=False):
+    """The body of a request before it is written, for a host that wants some of it elsewhere. The others as in
+    HttpRequest."""
+
+    members: Mapping[str, object]
+    show_usage: bool
+    dropped: tuple[str, ...]
+
+
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """A whole answer, in the caller's language.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from router.wire.members import LIMITS, NUMBER, TEXT, Members, invalid
@@ -77,6 +79,20 @@ def refuse_several_choices(members: Members, provider: str) -> None:
 def wants_tier(members: Members) -> bool:
     """`service_tier`, for a provider that has but one: whether the caller asks for another than the usual."""
     return members.take("service_tier", TEXT) not in (None, "auto", "default")
+
+
+def service_tier_of(members: Members, tiers: Mapping[str, str], provider: str) -> str:
+    """`service_tier` in the provider's word; empty: nothing is said, or what it has not is dropped.
+
+    tiers: its words for the callers', empty for what it need not be told.
+    """
+    given = members.take("service_tier", TEXT)
+    if given is None or given in tiers:
+        return tiers[given] if given else ""
+    if members.drops:
+        members.dropped.append("service_tier")
+        return ""
+    raise invalid(f"Invalid service_tier: {provider} has {', '.join(tiers)}.", "service_tier")
 
 
 def output_limit_of(members: Members, hold_limit: int, default: int = 0) -> int:

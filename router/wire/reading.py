@@ -42,10 +42,16 @@ def members_of(body: bytes, deployment: Deployment) -> tuple[Raws, Raws, set[str
 
 def request_of(members: Raws, given: Raws, passed: set[str], deployment: Deployment) -> HttpRequest:
     """The request with these members, as the host takes them. Raises GatewayError (INVALID_REQUEST)."""
+    dropped = adapted(members, given, passed, deployment)
+    members["model"] = msgspec.Raw(_encode(deployment.provider_model))
+    return post(deployment.chat_url, _encode(members), deployment, stream=False, dropped=dropped)
+
+
+def adapted(members: Raws, given: Raws, passed: set[str], deployment: Deployment) -> tuple[str, ...]:
+    """Change the members into what the host takes; what is dropped. Raises GatewayError (INVALID_REQUEST)."""
     dropped = adapt(members, given, deployment, passed)
     members.update(_raws(deployment.extra_body))
-    members["model"] = msgspec.Raw(_encode(deployment.provider_model))
-    return post(deployment.chat_url, _encode(members), deployment, stream=False, dropped=tuple(dropped))
+    return tuple(dropped)
 
 
 def is_given(raw: msgspec.Raw | None) -> bool:

@@ -12,6 +12,8 @@ from router.wire.chunks import Chunks
 from services.errors import GatewayError, Reason
 
 _DONE = b"data: [DONE]\n\n"
+# Thinking and citations are kept until their block ends. The longest thinking is some 128,000 tokens.
+_MAX_KEPT_BYTES = 4 * 1024 * 1024
 
 
 class TranslatedStream(ABC):
@@ -28,8 +30,11 @@ class TranslatedStream(ABC):
         self.has_content = False
         self.finish_reason = ""
         self.done = False
+        # Of the text, for what stands behind a place in it.
+        self.content_chars = 0
         self.error: GatewayError | None = None
         self._cutter = cutter
+        self._kept_bytes = 0
         self._show_usage = show_usage
 
     @abstractmethod
@@ -50,6 +55,23 @@ class TranslatedStream(ABC):
     def shown_usage(self) -> common_pb2.TokenUsage | None:
         """What the caller is told, where that is not what is paid for."""
         return self.usage()
+
+    def say(self, text: str) -> None:
+        """A piece of the text."""
+        self.content_chars += len(text)
+        self.has_content = True
+        self.chunks.say(text)
+
+    def think(self, text: str) -> None:
+        """A piece of the visible thinking."""
+        self.has_content = True
+        self.chunks.think(text)
+
+    def keep(self, size: int) -> None:
+        """So much is kept until its block ends; what has no end breaks the stream."""
+        self._kept_bytes += size
+        if self._kept_bytes > _MAX_KEPT_BYTES:
+            self.broken("its thinking or its citations have no end")
 
     def feed(self, data: bytes) -> StreamStep:
         """The next bytes, as the network gave them."""

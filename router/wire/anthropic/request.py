@@ -18,10 +18,17 @@ from router.wire.anthropic.messages import conversation_of
 from router.wire.anthropic.thinking import Thinking, budget_of, thinking_of, within
 from router.wire.anthropic.tools import choice_of, tools_of
 from router.wire.asked import messages_of
-from router.wire.base import HttpRequest
+from router.wire.base import HttpRequest, RequestMembers
 from router.wire.http import post
-from router.wire.members import NUMBER, RAWS, TEXT, Members, invalid
-from router.wire.params import output_limit_of, refuse_several_choices, response_format_of, stop_of, wants_usage
+from router.wire.members import NUMBER, RAWS, TEXT, Members
+from router.wire.params import (
+    output_limit_of,
+    refuse_several_choices,
+    response_format_of,
+    service_tier_of,
+    stop_of,
+    wants_usage,
+)
 
 _HEADERS = {"anthropic-version": "2023-06-01"}
 
@@ -48,15 +55,6 @@ _NEUTRAL: Mapping[str, object] = {
 _PERSONAL = re.compile(r"[^@]*@.*|\+?[\d\s().-]{7,}", re.DOTALL)
 
 
-class MessageRequest(msgspec.Struct, frozen=True):
-    """What is asked, for any host that speaks this language. show_usage: the caller of a stream wants its usage;
-    dropped: what it cannot be asked."""
-
-    members: dict[str, object]
-    show_usage: bool
-    dropped: tuple[str, ...]
-
-
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
     """Raises GatewayError (INVALID_REQUEST)."""
     request = message_request(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
@@ -71,7 +69,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
     )
 
 
-def message_request(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> MessageRequest:
+def message_request(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> RequestMembers:
     """Raises GatewayError (INVALID_REQUEST)."""
     members = Members(body, deployment)
     conversation = conversation_of(messages_of(members))
@@ -98,7 +96,7 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
     }
     untaken = members.untaken(_NEUTRAL) + (["reasoning_effort"] if thinking.untaken else [])
     members.leave_out("Anthropic", untaken)
-    return MessageRequest(members.completed(sent), show_usage, tuple(members.dropped))
+    return RequestMembers(members.completed(sent), show_usage, tuple(members.dropped))
 
 
 def _output(members: Members, thinking: Thinking) -> tuple[dict[str, object] | None, list[TextBlock]]:
@@ -126,17 +124,8 @@ def _sampling(members: Members) -> dict[str, object]:
         # Servers that have top_k take 0 and -1 for none.
         "top_k": top_k if top_k is not None and top_k > 0 else None,
         "stop_sequences": stop_of(members) or None,
-        "service_tier": _service_tier(members),
+        "service_tier": service_tier_of(members, _SERVICE_TIERS, "Anthropic") or None,
     }
-
-
-def _service_tier(members: Members) -> str | None:
-    given = members.take("service_tier", TEXT)
-    if given is None or given in _SERVICE_TIERS:
-        return _SERVICE_TIERS[given] if given else None
-    if members.drops:
-        return None
-    raise invalid("Invalid service_tier: Anthropic has auto and default.", "service_tier")
 
 
 def _metadata(members: Members) -> dict[str, str] | None:

@@ -25,8 +25,6 @@ from router.wire.chat import Delta, ThinkingBlock, arguments_of
 from router.wire.sse import Splitter
 from router.wire.translated import TranslatedStream
 
-# Thinking and citations are kept until their block ends. The longest thinking is some 128,000 tokens.
-_MAX_KEPT_BYTES = 4 * 1024 * 1024
 # A message has a block for every text, thought or call, and they end before the next begins.
 _MAX_OPEN_BLOCKS = 1024
 
@@ -55,9 +53,7 @@ class MessageStream(TranslatedStream):
     def __init__(self, deployment: Deployment, *, show_usage: bool, created: int) -> None:
         super().__init__(deployment, Splitter(), show_usage=show_usage, created=created)
         self._blocks: dict[int, _OpenBlock] = {}
-        self._kept_bytes = 0
         self._tools = 0
-        self._content_chars = 0
         self._usage = Usage()
         # What message_start counts is not yet what the answer comes to.
         self._has_final_usage = False
@@ -113,13 +109,13 @@ class MessageStream(TranslatedStream):
         if len(self._blocks) >= _MAX_OPEN_BLOCKS:
             self.broken("its stream has too many open blocks")
             return
-        block = self._blocks[event.index] = _OpenBlock(given, self._tools, self._content_chars)
+        block = self._blocks[event.index] = _OpenBlock(given, self._tools, self.content_chars)
         if given.type == "tool_use":
             self._tools += 1
             self.has_content = True
             self.chunks.call(block.tool_index, given.id or "", given.name or "")
         elif given.type == "text" and given.text:
-            self._say(given.text)
+            self.say(given.text)
         elif given.type == "thinking" and given.thinking:
             self._think(block, given.thinking)
 
@@ -128,7 +124,7 @@ class MessageStream(TranslatedStream):
         if delta is None:
             return
         if delta.text:
-            self._say(delta.text)
+            self.say(delta.text)
             return
         block = self._blocks.get(event.index)
         if block is None:
@@ -139,21 +135,15 @@ class MessageStream(TranslatedStream):
             self._think(block, delta.thinking)
         elif delta.signature:
             block.signature += delta.signature
-            self._keep(len(delta.signature))
+            self.keep(len(delta.signature))
         elif delta.citation is not msgspec.UNSET:
             block.citations.append(delta.citation)
-            self._keep(len(bytes(delta.citation)))
-
-    def _say(self, text: str) -> None:
-        self._content_chars += len(text)
-        self.has_content = True
-        self.chunks.say(text)
+            self.keep(len(bytes(delta.citation)))
 
     def _think(self, block: _OpenBlock, thought: str) -> None:
         block.thoughts.append(thought)
-        self._keep(len(thought))
-        self.has_content = True
-        self.chunks.think(thought)
+        self.keep(len(thought))
+        self.think(thought)
 
     def _call(self, block: _OpenBlock, piece: str) -> None:
         # Servers' own tools are called in the same way; the caller has no part in them.
@@ -178,7 +168,7 @@ class MessageStream(TranslatedStream):
         elif block.citations:
             citations = Citations()
             for citation in block.citations:
-                citations.add(citation, block.start, self._content_chars)
+                citations.add(citation, block.start, self.content_chars)
             self.chunks.add(Delta(annotations=citations.annotations, citations=citations.raw))
 
     def _finish(self, event: Event) -> None:
@@ -197,11 +187,6 @@ class MessageStream(TranslatedStream):
 
     def _stop(self, event: Event) -> None:
         self.done = True
-
-    def _keep(self, size: int) -> None:
-        self._kept_bytes += size
-        if self._kept_bytes > _MAX_KEPT_BYTES:
-            self.broken("its thinking or its citations have no end")
 
 
 _HANDLERS: Mapping[str, Callable[[MessageStream, Event], None]] = {

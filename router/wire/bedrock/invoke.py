@@ -15,7 +15,8 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.anthropic import AnthropicWire
-from router.wire.base import Answer, HttpRequest, StreamDecoder
+from router.wire.anthropic.request import message_request
+from router.wire.base import Answer, HttpRequest, RequestMembers, StreamDecoder
 from router.wire.bedrock import prompts
 from router.wire.bedrock.address import plain_model_of, url_of
 from router.wire.bedrock.envelope import EnvelopedChatStream, EnvelopedStream, payload_in
@@ -28,11 +29,12 @@ from router.wire.eventstream import Message
 from router.wire.http import post
 from router.wire.members import RAWS, Members, invalid, read
 from router.wire.openai import OpenAIWire
+from router.wire.openai.request import chat_request
 from router.wire.params import wants_usage
 from services.decoding import NOT_DECODED
 from services.errors import GatewayError
 
-_ANTHROPIC_VERSION = msgspec.Raw(b'"bedrock-2023-05-31"')
+_ANTHROPIC_VERSION = "bedrock-2023-05-31"
 # The address and the path say these.
 _SAID_ELSEWHERE = ("model", "stream", "stream_options", "service_tier")
 
@@ -40,7 +42,7 @@ _SAID_ELSEWHERE = ("model", "stream", "stream_options", "service_tier")
 class _Language(Protocol):
     """What a family speaks."""
 
-    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> RequestMembers:
         """What is asked. Raises GatewayError (INVALID_REQUEST)."""
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
@@ -127,10 +129,10 @@ class _Claude:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._wire = AnthropicWire(clock)
 
-    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
-        asked = self._wire.encode(body, deployment, stream=stream, output_tokens_limit=limit)
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> RequestMembers:
+        asked = message_request(body, deployment, stream=stream, output_tokens_limit=limit)
         members = {"anthropic_version": _ANTHROPIC_VERSION, **_without_what_is_said_elsewhere(asked)}
-        return prompts.Asked(members, asked.show_usage, asked.dropped)
+        return RequestMembers(members, asked.show_usage, asked.dropped)
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
         return self._wire.decode(body, deployment)
@@ -143,9 +145,9 @@ class _Chat:
     def __init__(self) -> None:
         self._wire = OpenAIWire()
 
-    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
-        asked = self._wire.encode(body, deployment, stream=stream, output_tokens_limit=limit)
-        return prompts.Asked(_without_what_is_said_elsewhere(asked), asked.show_usage, asked.dropped)
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> RequestMembers:
+        asked = chat_request(body, deployment, stream=stream, output_tokens_limit=limit)
+        return RequestMembers(_without_what_is_said_elsewhere(asked), asked.show_usage, asked.dropped)
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
         return self._wire.decode(body, deployment)
@@ -158,7 +160,7 @@ class _Nova:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
 
-    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> RequestMembers:
         members = Members(body, deployment)
         show_usage = wants_usage(members)
         sent = body_of(members, deployment, limit)
@@ -169,7 +171,7 @@ class _Nova:
             if isinstance(before, dict):
                 # The limit among them may be what a hold pays for.
                 sent[name] = {**_members_of(value, name), **before}
-        return prompts.Asked({"schemaVersion": "messages-v1", **sent}, show_usage, tuple(members.dropped))
+        return RequestMembers({"schemaVersion": "messages-v1", **sent}, show_usage, tuple(members.dropped))
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
         return decode(body, deployment, created=int(self._clock()))
@@ -201,7 +203,7 @@ class _Prompted:
         self._family = family
         self._clock = clock
 
-    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> prompts.Asked:
+    def body(self, body: bytes, deployment: Deployment, *, stream: bool, limit: int) -> RequestMembers:
         return prompts.encode(self._family, body, deployment, limit)
 
     def decode(self, body: bytes, deployment: Deployment) -> Answer:
@@ -219,6 +221,5 @@ def _members_of(value: object, param: str) -> Mapping[str, object]:
     return read(RAWS, msgspec.json.encode(value), param)
 
 
-def _without_what_is_said_elsewhere(asked: HttpRequest) -> dict[str, msgspec.Raw]:
-    members = read(RAWS, asked.body, "request_body")
-    return {name: value for name, value in members.items() if name not in _SAID_ELSEWHERE}
+def _without_what_is_said_elsewhere(asked: RequestMembers) -> dict[str, object]:
+    return {name: value for name, value in asked.members.items() if name not in _SAID_ELSEWHERE}

@@ -13,7 +13,7 @@ from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
 from router.wire.asked import Message, messages_of, text_of
-from router.wire.base import Answer, BrokenStream, invalid_response, read_answer
+from router.wire.base import Answer, BrokenStream, RequestMembers, invalid_response, read_answer
 from router.wire.bedrock.address import model_of
 from router.wire.bedrock.answered import answer_id
 from router.wire.bedrock.envelope import metrics_of, payload_in
@@ -166,16 +166,7 @@ class _Written(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Written)
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A body of InvokeModel. show_usage: the caller of a stream wants the event with the usage; dropped: what of the
-    caller's members is not in it."""
-
-    members: Mapping[str, object]
-    show_usage: bool
-    dropped: tuple[str, ...]
-
-
-def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_limit: int) -> Asked:
+def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_limit: int) -> RequestMembers:
     """Raises GatewayError (INVALID_REQUEST)."""
     members = Members(body, deployment)
     messages = [(message.role, _text_of(message, f"messages[{at}]")) for at, message in enumerate(messages_of(members))]
@@ -196,7 +187,7 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
     said: Body = {family.prompt: _prompt(family.template, messages)} if family.prompt else _cohere(messages)
     # The provider's own words must not undo the limit, which may be what a hold pays for.
     sent = {**members.passed(), **said, **({family.nested: parameters} if family.nested else parameters)}
-    return Asked(sent, show_usage, tuple(members.dropped))
+    return RequestMembers(sent, show_usage, tuple(members.dropped))
 
 
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
@@ -251,8 +242,7 @@ class PromptedStream(TranslatedStream):
             self.chunks.begin()
         said = written.first()
         if said.text and not self.finish_reason:
-            self.has_content = True
-            self.chunks.say(said.text)
+            self.say(said.text)
         inputs, outputs = metrics_of(payload) or written.counts()
         self._input = self._input if inputs is None else inputs
         self._output = self._output if outputs is None else outputs

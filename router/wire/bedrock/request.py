@@ -26,12 +26,13 @@ from router.wire.bedrock.models import takes_structured_output
 from router.wire.bedrock.thinking import thinking_of
 from router.wire.bedrock.tools import tools_of
 from router.wire.http import post
-from router.wire.members import NUMBER, RAWS, TEXT, Members, invalid
+from router.wire.members import NUMBER, RAWS, Members
 from router.wire.params import (
     ResponseFormat,
     output_limit_of,
     refuse_several_choices,
     response_format_of,
+    service_tier_of,
     stop_of,
     wants_usage,
 )
@@ -85,7 +86,7 @@ NEUTRAL: Mapping[str, object] = {
 }
 
 # `auto` is OpenAI's word for whatever the account has.
-_SERVICE_TIERS = {"auto": None, "default": "default", "flex": "flex", "priority": "priority", "reserved": "reserved"}
+_SERVICE_TIERS = {"auto": "", "default": "default", "flex": "flex", "priority": "priority", "reserved": "reserved"}
 
 
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
@@ -187,10 +188,5 @@ def _output_config(form: ResponseFormat) -> Body:
 
 
 def _service_tier(members: Members) -> Body | None:
-    given = members.take("service_tier", TEXT)
-    if given is None or given in _SERVICE_TIERS:
-        tier = _SERVICE_TIERS[given] if given else None
-        return {"type": tier} if tier else None
-    if members.drops:
-        return None
-    raise invalid(f"Invalid service_tier: Bedrock has {', '.join(_SERVICE_TIERS)}.", "service_tier")
+    tier = service_tier_of(members, _SERVICE_TIERS, "Bedrock")
+    return {"type": tier} if tier else None

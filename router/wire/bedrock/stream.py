@@ -31,8 +31,6 @@ from router.wire.eventstream import Message, MessageCutter, message_in
 from router.wire.translated import TranslatedStream
 from services.decoding import NOT_DECODED
 
-# Thinking and citations are kept until their block ends. The longest thinking is some 128,000 tokens.
-_MAX_KEPT_BYTES = 4 * 1024 * 1024
 # A message has a block for every text, thought or call, and they end before the next begins.
 _MAX_OPEN_BLOCKS = 1024
 # The end of a body is its newest part.
@@ -97,9 +95,7 @@ class ConverseStream(TranslatedStream):
         super().__init__(deployment, MessageCutter(), show_usage=show_usage, created=created)
         self.chunks.name(answer_id(seed), model_of(deployment))
         self._blocks: dict[int, _OpenBlock] = {}
-        self._kept_bytes = 0
         self._tools = 0
-        self._content_chars = 0
         self._usage: Usage | None = None
         self._service_tier: ServiceTier | None = None
 
@@ -156,7 +152,7 @@ class ConverseStream(TranslatedStream):
         if len(self._blocks) >= _MAX_OPEN_BLOCKS:
             self.broken("its stream has too many open blocks")
             return None
-        block = self._blocks[event.content_block_index] = _OpenBlock(tool, self._tools, self._content_chars)
+        block = self._blocks[event.content_block_index] = _OpenBlock(tool, self._tools, self.content_chars)
         return block
 
     def _add(self, event: Event) -> None:
@@ -166,29 +162,23 @@ class ConverseStream(TranslatedStream):
         if delta is None or block is None:
             return
         if delta.text:
-            self._say(delta.text)
+            self.say(delta.text)
         elif delta.tool_use is not None and delta.tool_use.input:
             self._call(block, delta.tool_use.input)
         elif delta.reasoning_content is not None:
             self._think(block, delta.reasoning_content)
         elif delta.citation is not msgspec.UNSET:
             block.citations.append(delta.citation)
-            self._keep(len(bytes(delta.citation)))
-
-    def _say(self, text: str) -> None:
-        self._content_chars += len(text)
-        self.has_content = True
-        self.chunks.say(text)
+            self.keep(len(bytes(delta.citation)))
 
     def _think(self, block: _OpenBlock, reasoning: Reasoning) -> None:
         if reasoning.text:
             block.thoughts.append(reasoning.text)
-            self.has_content = True
-            self.chunks.think(reasoning.text)
+            self.think(reasoning.text)
         block.signature += reasoning.signature or ""
         if reasoning.redacted_content:
             block.redacted.append(reasoning.redacted_content)
-        self._keep(sum(len(each or "") for each in (reasoning.text, reasoning.signature, reasoning.redacted_content)))
+        self.keep(sum(len(each or "") for each in (reasoning.text, reasoning.signature, reasoning.redacted_content)))
 
     def _call(self, block: _OpenBlock, piece: str) -> None:
         tool = block.tool
@@ -197,7 +187,7 @@ class ConverseStream(TranslatedStream):
             return
         block.has_arguments = True
         if tool.name == JSON_TOOL:
-            self._say(piece)
+            self.say(piece)
         else:
             self.chunks.arguments(block.tool_index, piece)
 
@@ -218,7 +208,7 @@ class ConverseStream(TranslatedStream):
         if block.citations:
             citations = Citations()
             for citation in block.citations:
-                citations.add(citation, block.start, self._content_chars)
+                citations.add(citation, block.start, self.content_chars)
             self.chunks.add(Delta(annotations=citations.annotations, citations=citations.raw))
 
     def _finish(self, event: Event) -> None:
@@ -239,11 +229,6 @@ class ConverseStream(TranslatedStream):
         self._service_tier = event.service_tier or self._service_tier
         # It comes last; without an end of the answer before it something was lost.
         self.done = bool(self.finish_reason)
-
-    def _keep(self, size: int) -> None:
-        self._kept_bytes += size
-        if self._kept_bytes > _MAX_KEPT_BYTES:
-            self.broken("its thinking or its citations have no end")
 
 
 def seed_of(request: HttpRequest, now: float) -> bytes:

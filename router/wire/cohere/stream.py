@@ -44,7 +44,6 @@ class CohereStream(TranslatedStream):
         self._starts: dict[int, int] = {}
         self._calls: dict[int, _OpenCall] = {}
         self._begun_calls = 0
-        self._content_chars = 0
         self._usage = Usage()
 
     def read(self, event: bytes) -> None:
@@ -93,7 +92,7 @@ class CohereStream(TranslatedStream):
         if len(self._starts) >= _MAX_BLOCKS:
             self.broken("its stream has too many blocks")
             return
-        self._starts[event.index] = self._content_chars
+        self._starts[event.index] = self.content_chars
         self._add(event)
 
     def _add(self, event: Event) -> None:
@@ -101,10 +100,9 @@ class CohereStream(TranslatedStream):
         if not isinstance(content, GivenContent):
             return
         if content.text:
-            self._say(content.text)
+            self.say(content.text)
         if content.thinking:
-            self.has_content = True
-            self.chunks.think(content.thinking)
+            self.think(content.thinking)
         logprobs = None if event.logprobs is None else logprobs_of([event.logprobs])
         if logprobs is not None:
             self.chunks.weigh(logprobs)
@@ -112,12 +110,7 @@ class CohereStream(TranslatedStream):
     def _plan(self, event: Event) -> None:
         plan = _message_of(event).tool_plan
         if plan:
-            self._say(plan)
-
-    def _say(self, text: str) -> None:
-        self._content_chars += len(text)
-        self.has_content = True
-        self.chunks.say(text)
+            self.say(plan)
 
     def _start_call(self, event: Event) -> None:
         call = _message_of(event).tool_calls

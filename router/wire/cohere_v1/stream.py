@@ -87,8 +87,7 @@ class CohereV1Stream(TranslatedStream):
 
     def _say(self, event: _Event) -> None:
         if event.text:
-            self.has_content = True
-            self.chunks.say(event.text)
+            self.say(event.text)
 
     def _call(self, event: _Event) -> None:
         if not self.chunks.content_events:

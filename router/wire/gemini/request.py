@@ -21,8 +21,8 @@ from router.wire.gemini.thinking import must_sign, thinking_of
 from router.wire.gemini.tools import config_of, tools_of
 from router.wire.google import studio_url, vertex_url
 from router.wire.http import post
-from router.wire.members import IGNORED, TEXT, Members, invalid
-from router.wire.params import wants_usage
+from router.wire.members import IGNORED, Members, invalid
+from router.wire.params import service_tier_of, wants_usage
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ def encode(body: bytes, deployment: Deployment, *, host: Host, stream: bool, out
         "tools": tools.sent or None,
         "toolConfig": config_of(members, tools),
         "generationConfig": generation or None,
-        "serviceTier": _service_tier(members, host) or None,
+        "serviceTier": service_tier_of(members, host.service_tiers, "Gemini") or None,
         **own.request,
     }
     neutral = _NEUTRAL if tools.functions else {**_NEUTRAL, "parallel_tool_calls": False}
@@ -86,15 +86,6 @@ def encode(body: bytes, deployment: Deployment, *, host: Host, stream: bool, out
         dropped=tuple(members.dropped),
         headers={host.key_header: deployment.api_key} if host.key_header and deployment.api_key else {},
     )
-
-
-def _service_tier(members: Members, host: Host) -> str:
-    given = members.take("service_tier", TEXT)
-    if given is None or given in host.service_tiers:
-        return host.service_tiers[given] if given else ""
-    if members.drops:
-        return ""
-    raise invalid(f"Invalid service_tier: it must be one of {', '.join(host.service_tiers)}.", "service_tier")
 
 
 def written(sent: Mapping[str, object]) -> bytes:

@@ -59,11 +59,9 @@ class OllamaStream(TranslatedStream):
         if message is None:
             return
         if message.thinking:
-            self.has_content = True
-            self.chunks.think(message.thinking)
+            self.think(message.thinking)
         if message.content:
-            self.has_content = True
-            self.chunks.say(message.content)
+            self.say(message.content)
         weighed = answered.weighed()
         if weighed is not None:
             self.chunks.weigh(weighed)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.base import HttpRequest
+from router.wire.base import HttpRequest, RequestMembers
 from router.wire.http import post
 from router.wire.members import ADMITTED, GATEWAY_MEMBERS, LIMITS, stands
 from router.wire.openai.adapt import ASKED_BY_GATEWAY, adapt
@@ -36,6 +36,19 @@ _NULL = msgspec.Raw(b"null")
 
 def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
     """Raises GatewayError (INVALID_REQUEST) for what is no JSON object, or asks for what the host does not take."""
+    request = chat_request(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
+    return post(
+        deployment.chat_url or f"{deployment.api_base.rstrip('/')}/chat/completions",
+        _encode(request.members),
+        deployment,
+        stream=stream,
+        show_usage=request.show_usage,
+        dropped=request.dropped,
+    )
+
+
+def chat_request(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> RequestMembers:
+    """As `encode`."""
     members = _members_of(body, "request_body")
     extra = members.get("extra_body")
     merged = members
@@ -61,9 +74,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         merged.pop(ASKED_BY_GATEWAY, None)
     if output_tokens_limit:
         _impose_limit(merged, output_tokens_limit, deployment)
-    url = deployment.chat_url or f"{deployment.api_base.rstrip('/')}/chat/completions"
-    sent = _encode(merged)
-    return post(url, sent, deployment, stream=stream, show_usage=show_usage, dropped=tuple(dropped))
+    return RequestMembers(merged, show_usage, tuple(dropped))
 
 
 def _members_of(body: bytes | msgspec.Raw, param: str) -> Members:

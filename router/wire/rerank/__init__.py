@@ -18,7 +18,7 @@ from router.wire.bedrock.address import plain_model_of, url_of
 from router.wire.http import post
 from router.wire.members import FLAG, INTEGER, invalid, read
 from router.wire.openai import errors as openai_errors
-from router.wire.reading import Raws, is_given, members_of, request_of
+from router.wire.reading import Raws, adapted, is_given, members_of, request_of
 from router.wire.rerank.documents import documents_of, text_of
 from router.wire.rerank.response import decode
 from services.errors import GatewayError
@@ -72,14 +72,13 @@ class BedrockRerank:
     def encode(self, body: bytes, deployment: Deployment) -> HttpRequest:
         members, given, passed = members_of(body, deployment)
         _shape(members, COHERE, deployment)
-        request = request_of(members, given, passed, deployment)
-        sent = msgspec.json.decode(request.body, type=Raws)
+        dropped = adapted(members, given, passed, deployment)
         # The address names the model.
-        del sent["model"]
+        members.pop("model", None)
         if plain_model_of(deployment).startswith("cohere."):
-            sent.setdefault("api_version", msgspec.Raw(b"2"))
+            members.setdefault("api_version", msgspec.Raw(b"2"))
         url = url_of(deployment, "invoke")
-        return post(url, msgspec.json.encode(sent), deployment, stream=False, dropped=request.dropped)
+        return post(url, msgspec.json.encode(members), deployment, stream=False, dropped=dropped)
 
     def decode(self, asked: bytes, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> Answer:
         return decode(asked, body, deployment)

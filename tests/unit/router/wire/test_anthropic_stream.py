@@ -312,7 +312,7 @@ def test_an_event_without_an_end_is_an_invalid_response(anthropic: Deployment, m
 
 
 def test_what_is_kept_has_a_limit(anthropic: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_MAX_KEPT_BYTES", 10)
+    monkeypatch.setattr("router.wire.translated._MAX_KEPT_BYTES", 10)
     monkeypatch.setattr(stream_module, "_MAX_OPEN_BLOCKS", 2)
     thought = block_start(0, type="thinking", thinking="") + block_delta(0, type="thinking_delta", thinking="x" * 11)
     blocks = b"".join(block_start(at, type="text", text="") for at in range(3))

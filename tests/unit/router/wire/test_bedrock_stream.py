@@ -306,7 +306,7 @@ def test_a_block_that_begins_anew_ends_the_one_before() -> None:
 
 
 def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_MAX_KEPT_BYTES", 10)
+    monkeypatch.setattr("router.wire.translated._MAX_KEPT_BYTES", 10)
     monkeypatch.setattr(stream_module, "_MAX_OPEN_BLOCKS", 2)
     thought = delta(0, reasoningContent={"text": "x" * 11})
     signature = delta(0, reasoningContent={"signature": "x" * 11})
