@@ -60,9 +60,17 @@ UPDATE_KEY = Unary("/gateway.v1.Keys/UpdateKey", k.UpdateKeyRequest, k.UpdateKey
 REGENERATE_KEY = Unary("/gateway.v1.Keys/RegenerateKey", k.RegenerateKeyRequest, k.RegenerateKeyResponse)
 SET_KEY_BLOCKED = Unary("/gateway.v1.Keys/SetKeyBlocked", k.SetKeyBlockedRequest, k.SetKeyBlockedResponse)
 DELETE_KEYS = Unary("/gateway.v1.Keys/DeleteKeys", k.DeleteKeysRequest, k.DeleteKeysResponse)
+RESET_SPEND = Unary("/gateway.v1.Keys/ResetSpend", k.ResetSpendRequest, k.ResetSpendResponse)
+IDENTIFY = Unary("/gateway.v1.Keys/Identify", k.IdentifyRequest, k.IdentifyResponse, reads=True)
 GET_GATEWAY_BUDGET = Unary(
     "/gateway.v1.Keys/GetGatewayBudget", k.GetGatewayBudgetRequest, k.GetGatewayBudgetResponse, reads=True
 )
+CREATE_OWNER = Unary("/gateway.v1.Owners/CreateOwner", k.CreateOwnerRequest, k.CreateOwnerResponse)
+GET_OWNERS = Unary("/gateway.v1.Owners/GetOwners", k.GetOwnersRequest, k.GetOwnersResponse, reads=True)
+LIST_OWNERS = Unary("/gateway.v1.Owners/ListOwners", k.ListOwnersRequest, k.ListOwnersResponse, reads=True)
+UPDATE_OWNER = Unary("/gateway.v1.Owners/UpdateOwner", k.UpdateOwnerRequest, k.UpdateOwnerResponse)
+DELETE_OWNERS = Unary("/gateway.v1.Owners/DeleteOwners", k.DeleteOwnersRequest, k.DeleteOwnersResponse)
+LIST_CHANGES = Unary("/gateway.v1.Owners/ListChanges", k.ListChangesRequest, k.ListChangesResponse, reads=True)
 
 RECORD = Exchange("/gateway.v1.Ledger/Record", led.RecordFrame, led.StoredFrame, led.RecordBatch, led.StoredBatch)
 SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpendResponse, reads=True)
@@ -81,7 +89,15 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     REGENERATE_KEY,
     SET_KEY_BLOCKED,
     DELETE_KEYS,
+    RESET_SPEND,
+    IDENTIFY,
     GET_GATEWAY_BUDGET,
+    CREATE_OWNER,
+    GET_OWNERS,
+    LIST_OWNERS,
+    UPDATE_OWNER,
+    DELETE_OWNERS,
+    LIST_CHANGES,
     RECORD,
     SUM_SPEND,
     LIST_ENTRIES,
