@@ -6,9 +6,11 @@ import asyncio
 import secrets as randomness
 import time
 from collections.abc import Coroutine
+from datetime import UTC
 from typing import NoReturn
 
 from keystore.admission import Admission
+from keystore.announcer import Announcer
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
 from keystore.extensions import Extensions
@@ -78,15 +80,16 @@ def build(runtime: Runtime) -> Role:
         log=log,
     )
     extensions = Extensions(keys, counters, gateway_cap_nano_usd, metrics, log)
+    announcer = Announcer(keys, counters, log)
     service = KeysService(
         store=store,
         keys=keys,
         tokens=tokens,
-        counters=counters,
+        announcer=announcer,
         spending=spending,
         gateway_cap_nano_usd=gateway_cap_nano_usd,
+        zone=UTC,
         now_ms=_now_ms,
-        log=log,
     )
     handlers = {**service.handlers, **AdmissionService(admission, extensions, peers, counters, rebuild).handlers}
     return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, handlers)
