@@ -205,7 +205,7 @@ class Admission:
 
     def _question(self, asked: Asked) -> Question | None:
         """What is asked; None when that shows later, because the key must be looked up first."""
-        key = self._keys.by_token(asked.token)
+        key = self._keys.directory.key_by_token(asked.token, self._now_ms())
         if asked.token and not self._keys.good:
             self._refuse(asked, unavailable("The keys cannot be read; try again."))
             return None
@@ -235,7 +235,7 @@ class Admission:
 
         Then the call is refused, or asked for again; it counts as two in its minute if the first was admitted.
         """
-        key = self._keys.by_token(asked.token)
+        key = self._keys.directory.key_by_token(asked.token, self._now_ms())
         if key is question.key:
             return False
         refused = refusal(key, asked.admit.model, self._now_ms())
@@ -330,7 +330,7 @@ class Admission:
         away = error.reason == Reason.ERROR_REASON_UNAVAILABLE
         (self._metrics.unavailable if away else self._metrics.refused).inc()
         reply = Reply(sequence=asked.sequence, refused=error.to_proto())
-        key = self._keys.by_token(asked.token)
+        key = self._keys.directory.key_by_token(asked.token, self._now_ms())
         if key is not None or not asked.token:
             name(reply.principal, key, master=not asked.token)
         self._reply(asked, reply)

@@ -83,7 +83,7 @@ class Extensions:
     async def _decide(self, asked: Sequence[_Asked]) -> Sequence[Result | None]:
         """One round trip; None for what could not be decided."""
         try:
-            if any(each.extend.key_id and self._keys.by_id(each.extend.key_id) is None for each in asked):
+            if any(each.extend.key_id and self._keys.directory.key_by_id(each.extend.key_id) is None for each in asked):
                 # It was made at another keystore just now; or it was deleted.
                 await self._keys.read_feed()
             decision = await self._counters.decide([self._operation(each.extend) for each in asked])
@@ -96,10 +96,10 @@ class Extensions:
         return decision.results if decision.results is not None else [None] * len(asked)
 
     def _operation(self, extend: keystore_pb2.Extend) -> Extend:
-        key = self._keys.by_id(extend.key_id) if extend.key_id else None
+        key = self._keys.directory.key_by_id(extend.key_id) if extend.key_id else None
         # Of a deleted key there is no budget: its hold does not grow any more.
         budgets = budgets_of(key, self._gateway_cap_nano_usd)
-        if key is not None and key.max_budget_nano_usd is None:
+        if key is not None and key.terms.max_budget_nano_usd is None:
             # It may have had one when the call was admitted, and has been freed of it.
             budgets = (Budget(key_scope(key.key_id), MAX_BUDGET_NANO_USD), *budgets)
         # No budget has more than this, and the script's numbers are exact up to it.
@@ -114,7 +114,7 @@ class Extensions:
                 asked.peer.send(Reply(sequence=asked.sequence, extended=extended))
             case Exceeded():
                 self._metrics.extensions["refused"].inc()
-                _refuse(asked, budget_refusal(result, self._keys.by_id(asked.extend.key_id)))
+                _refuse(asked, budget_refusal(result, self._keys.directory.key_by_id(asked.extend.key_id)))
             case None:
                 self._metrics.extensions["unavailable"].inc()
                 _refuse(asked, unavailable("Budgets cannot be checked now; try again."))

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import secrets as randomness
 import time
+import uuid
 from collections.abc import Coroutine
+from datetime import UTC, tzinfo
 from typing import NoReturn
 
 from keystore.admission import Admission
+from keystore.announcer import Announcer
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
 from keystore.extensions import Extensions
+from keystore.identity import IdentityService
 from keystore.inspection import Inspection
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
+from keystore.owner_service import OwnersService
 from keystore.peers import Peers
 from keystore.policy.limits import gateway_limit
 from keystore.rebuild import Rebuild
 from keystore.reconciler import Reconciler
+from keystore.rotation import Rotation
 from keystore.secrets import Tokens
 from keystore.service import KeysService
 from keystore.spending import Spending
@@ -78,18 +84,52 @@ def build(runtime: Runtime) -> Role:
         log=log,
     )
     extensions = Extensions(keys, counters, gateway_cap_nano_usd, metrics, log)
+    announcer = Announcer(keys, counters, log)
+    rotation = Rotation(
+        store=store,
+        tokens=tokens,
+        announcer=announcer,
+        grace_seconds=settings.rotation_grace_seconds,
+        now_ms=_now_ms,
+        log=log,
+    )
+    handlers = {
+        **_administration(store, keys, tokens, announcer, spending, gateway_cap_nano_usd, UTC),
+        **IdentityService(store=store, keys=keys, counters=counters, tokens=tokens, now_ms=_now_ms).handlers,
+        **AdmissionService(admission, extensions, peers, counters, rebuild).handlers,
+    }
+    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, rotation, handlers)
+
+
+def _administration(
+    store: Store,
+    keys: Keys,
+    tokens: Tokens,
+    announcer: Announcer,
+    spending: Spending,
+    gateway_cap_nano_usd: int | None,
+    zone: tzinfo,
+) -> Handlers:
     service = KeysService(
         store=store,
         keys=keys,
         tokens=tokens,
-        counters=counters,
+        announcer=announcer,
         spending=spending,
         gateway_cap_nano_usd=gateway_cap_nano_usd,
+        zone=zone,
         now_ms=_now_ms,
-        log=log,
     )
-    handlers = {**service.handlers, **AdmissionService(admission, extensions, peers, counters, rebuild).handlers}
-    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, handlers)
+    owners = OwnersService(
+        store=store,
+        keys=keys,
+        announcer=announcer,
+        spending=spending,
+        zone=zone,
+        new_id=lambda: str(uuid.uuid4()),
+        now_ms=_now_ms,
+    )
+    return {**service.handlers, **owners.handlers}
 
 
 class KeystoreRole:
@@ -104,6 +144,7 @@ class KeystoreRole:
         extensions: Extensions,
         rebuild: Rebuild,
         reconciler: Reconciler,
+        rotation: Rotation,
         handlers: Handlers,
     ) -> None:
         self._store = store
@@ -113,6 +154,7 @@ class KeystoreRole:
         self._extensions = extensions
         self._rebuild = rebuild
         self._reconciler = reconciler
+        self._rotation = rotation
         self._handlers = handlers
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -134,6 +176,7 @@ class KeystoreRole:
             self._admission.run(),
             self._extensions.run(),
             self._reconciler.run(),
+            self._rotation.run(),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import msgspec
 from gateway.v1 import common_pb2, keystore_pb2
 
-from keystore.policy.access import GATEWAY_SCOPE, Key, budget_refusal, key_scope, refusal
+from keystore.policy.access import GATEWAY_SCOPE, budget_refusal, key_scope, refusal
 from keystore.policy.holds import Prices, Size, size
-from keystore.policy.limits import NAMES, limit_refusal, limits_of, rows, tokens_estimate
+from keystore.policy.limits import NAMES, limit_of, limit_refusal, limits_of, rows, tokens_estimate
 from keystore.policy.operations import Admit, Budget, Exceeded, Held, Limit, Limited, Rate, Use
+from keystore.policy.owners import Key
 from services.errors import GatewayError, unavailable
 
 Reply = keystore_pb2.AdmissionReplyFrame
@@ -47,7 +48,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
             self._tell(reply.rate_limits, held.use)
         if self.operation is None or not self.operation.budgets:
             return reply
-        if held.spent_nano_usd is not None and self.key is not None and self.key.max_budget_nano_usd is not None:
+        if held.spent_nano_usd is not None and self.key is not None and self.key.terms.max_budget_nano_usd is not None:
             # Of the first budget, which is the key's when it has one.
             reply.admitted.key_spent_nano_usd = held.spent_nano_usd
         hold.held_nano_usd = held_nano_usd
@@ -67,13 +68,13 @@ class Question(msgspec.Struct, frozen=True, gc=False):
             error = limit_refusal(result, self.key, tokens, now_ms)
         reply = Reply(sequence=sequence, refused=error.to_proto())
         name(reply.principal, self.key, master=not self.admit.key_digest)
-        if isinstance(result, Limited) and self.key is not None and result.limit == self.key.limit:
+        if isinstance(result, Limited) and self.key is not None and result.limit == limit_of(self.key):
             self._tell(reply.rate_limits, result.use, result.rate)
         return reply
 
     def _tell(self, told: keystore_pb2.RateLimits, use: Use, exceeded: Rate | None = None) -> None:
         """Say how it stands with the key's own limit; what all calls together do is nobody's business."""
-        limit = self.key.limit if self.key is not None else None
+        limit = limit_of(self.key)
         if limit is None:
             return
         for rate, (most, used) in rows(limit, use).items():
@@ -157,7 +158,7 @@ def ask(
 def budgets_of(key: Key | None, gateway_cap_nano_usd: int | None) -> tuple[Budget, ...]:
     """The budgets that apply to a call with this key, in the order in which they are told as exceeded."""
     caps = (
-        (key_scope(key.key_id) if key else "", key.max_budget_nano_usd if key else None),
+        (key_scope(key.key_id) if key else "", key.terms.max_budget_nano_usd if key else None),
         (GATEWAY_SCOPE, gateway_cap_nano_usd),
     )
     return tuple(Budget(scope, cap) for scope, cap in caps if cap is not None)

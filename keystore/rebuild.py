@@ -141,7 +141,7 @@ class Rebuild:
         await self._keys.read_feed()
         holds = []
         for hold in report.holds:
-            key = self._keys.by_id(hold.principal.key_id)
+            key = self._keys.directory.key_by_id(hold.principal.key_id)
             scopes = tuple(budget.scope for budget in budgets_of(key, self._gateway_cap_nano_usd))
             limited = tuple(limit.scope for limit in limits_of(key, self._gateway_limit))
             if scopes or limited:

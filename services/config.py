@@ -74,11 +74,13 @@ class LitellmSettings:
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
     """Secrets of the installation; the environment's are in `settings.py`. And how many calls may go on at once, of all
-    keys together; None: any number. `litellm_key_header_name`: one more header that carries keys."""
+    keys together; None: any number. permits_weak_master_key: one that everybody knows may be used where others can
+    reach it. `litellm_key_header_name`: one more header that carries keys."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     global_max_parallel_requests: int | None = None
+    permits_weak_master_key: bool = False
     litellm_key_header_name: str | None = None
 
 
@@ -129,6 +131,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
             general.secret("master_key"),
             general.secret("database_url"),
             general.integer("global_max_parallel_requests", lowest=0, highest=MAX_COUNT),
+            general.boolean("dangerously_permit_weak_or_unset_master_key") or False,
             _header_name(general, "litellm_key_header_name"),
         ),
         router_settings=read_router_settings(router, litellm),

@@ -26,6 +26,7 @@ from services.methods import (
     LIST_CHANGES,
     LIST_KEYS,
     LIST_OWNERS,
+    NEXT_SECRET,
     REGENERATE_KEY,
     RESET_SPEND,
     SET_KEY_BLOCKED,
@@ -176,6 +177,9 @@ def _writes(kept: Kept) -> Handlers:
                     kept.keys.pop(each, None)
         return k.DeleteKeysResponse(deleted=[*request.names, *request.aliases])
 
+    async def next_secret(request: k.NextSecretRequest) -> k.NextSecretResponse:
+        raise GatewayError(Reason.ERROR_REASON_NOT_FOUND, "No secret has taken the place of this one.", param="key")
+
     async def reset(request: k.ResetSpendRequest) -> k.ResetSpendResponse:
         kept.told.append(request)
         key = kept.key(request.name)
@@ -189,6 +193,7 @@ def _writes(kept: Kept) -> Handlers:
         SET_KEY_BLOCKED: block,
         DELETE_KEYS: delete,
         RESET_SPEND: reset,
+        NEXT_SECRET: next_secret,
     }
 
 

@@ -90,6 +90,8 @@ _TABLE: Sequence[tuple[Grant, tuple[str, ...], str]] = (
     # A key whose spend begins anew may spend more than it was given.
     (Grant.ADMIN | Grant.ORGANIZATION_ADMIN, (MANAGEMENT,), "POST /key/{key}/reset_spend"),
     (Grant.ADMIN, (MANAGEMENT,), "POST /key/bulk_update"),
+    # What takes the place of the secret that is shown, once that has been replaced: nobody else's.
+    (Grant.KEY | Grant.VIEWER, (MANAGEMENT, INFO, CALLS), "POST /key/next_secret"),
     (_OF_KEYS, (MANAGEMENT, INFO), "GET /key/info, GET /key/list, GET /key/aliases, POST /key/health"),
     (Grant.ADMIN | Grant.ORGANIZATION_ADMIN, (MANAGEMENT,), "POST /user/new"),
     (Grant.ADMIN, (MANAGEMENT,), "POST /user/update, POST /user/bulk_update, POST /user/delete"),

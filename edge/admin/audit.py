@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from gateway.v1 import keystore_pb2
@@ -90,8 +90,17 @@ class AuditAdmin:
                 return _row(change)
         raise GatewayError(Reason.ERROR_REASON_NOT_FOUND, "There is no such change.", param="id")
 
-    async def _changes(self, asked: keystore_pb2.ListChangesRequest) -> list[keystore_pb2.Change]:
-        return list((await self._keystore.call(LIST_CHANGES, asked, timeout_seconds=TIMEOUT_SECONDS)).changes)
+    async def _changes(self, asked: keystore_pb2.ListChangesRequest) -> Sequence[keystore_pb2.Change]:
+        """So many, if there are as many: one answer may have fewer, for some are long."""
+        wanted, found = asked.size, list[keystore_pb2.Change]()
+        while len(found) < wanted:
+            asked.size = wanted - len(found)
+            more = (await self._keystore.call(LIST_CHANGES, asked, timeout_seconds=TIMEOUT_SECONDS)).changes
+            if not more:
+                break
+            found += more
+            asked.before_id = found[-1].id
+        return found
 
 
 def _number(texts: Mapping[str, str], name: str) -> int:

@@ -19,9 +19,13 @@ MASTER = "master"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The master key (`key` is None then), or a virtual key with the role and the memberships of its user."""
+    """The master key (`key` is None then), or a virtual key with the role and the memberships of its user.
+
+    digest: of the secret that was shown, which may be the one before the present one.
+    """
 
     key: keystore_pb2.Key | None = None
+    digest: bytes = b""
     role: str = ""
     team_ids: frozenset[str] = frozenset()
     admin_team_ids: frozenset[str] = frozenset()
@@ -86,6 +90,7 @@ class Callers:
         )
         return Caller(
             key=answer.key,
+            digest=credential.digest,
             role=answer.role,
             team_ids=frozenset(answer.team_ids),
             admin_team_ids=frozenset(answer.admin_team_ids),

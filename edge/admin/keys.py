@@ -26,6 +26,7 @@ from services.methods import (
     DELETE_KEYS,
     GET_KEY,
     LIST_KEYS,
+    NEXT_SECRET,
     REGENERATE_KEY,
     RESET_SPEND,
     SET_KEY_BLOCKED,
@@ -91,6 +92,7 @@ class KeyAdmin:
             AdminRoute("POST", "/key/bulk_update", self.update_many),
             AdminRoute("POST", "/key/regenerate", self.regenerate),
             AdminRoute("POST", "/key/{key}/regenerate", self.regenerate),
+            AdminRoute("POST", "/key/next_secret", self.next_secret),
             AdminRoute("POST", "/key/{key}/reset_spend", self.reset_spend),
             AdminRoute("POST", "/key/block", self.block),
             AdminRoute("POST", "/key/unblock", self.unblock),
@@ -163,6 +165,12 @@ class KeyAdmin:
         )
         answer = await self._keystore.call(REGENERATE_KEY, asked, timeout_seconds=TIMEOUT_SECONDS)
         return {**answer_row(answer.key, answer.secret), **await self._budget_table(answer.key)}
+
+    async def next_secret(self, request: AdminRequest) -> object:
+        """The secret that took the place of the one that is shown, of a key that is rotated by itself."""
+        asked = keystore_pb2.NextSecretRequest(digest=request.caller.digest)
+        answer = await self._keystore.call(NEXT_SECRET, asked, timeout_seconds=TIMEOUT_SECONDS)
+        return {"key": answer.secret, "previous_key_expires": iso(answer.previous_until_ms)}
 
     async def reset_spend(self, request: AdminRequest) -> object:
         """Let what a key has spent begin anew, at `reset_to`."""

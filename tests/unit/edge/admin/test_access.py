@@ -63,6 +63,7 @@ MATRIX: tuple[tuple[set[str], str], ...] = (
         GET /team/daily/activity, GET /tag/daily/activity, GET /customer/daily/activity,
         GET /organization/daily/activity, GET /key/info, GET /key/list, GET /key/aliases, POST /key/health""",
     ),
+    (set(CALLERS) - {"master"}, "POST /key/next_secret"),
     (
         ADMINS | USERS,
         "POST /key/generate, POST /key/update, POST /key/delete, POST /key/regenerate, POST /key/{key}/regenerate",
@@ -101,7 +102,8 @@ def test_each_role_gets_to_what_is_written_here_and_nowhere_else(route: str) -> 
 def test_whoever_is_no_admin_of_everything_reaches_what_is_theirs_alone() -> None:
     for (name, caller), row in itertools.product(CALLERS.items(), TABLE.values()):
         reach = caller.reach(row.grant)
-        assert reach.everything == (name in ADMINS or (name == "viewer" and Grant.VIEWER in row.grant)) or not reach
+        sees_all = (name in ADMINS and Grant.ADMIN in row.grant) or (name == "viewer" and Grant.VIEWER in row.grant)
+        assert reach.everything == sees_all
         if not reach.everything:
             others = reach.covers(key_id="k2", user_id="eve", team_id="t2", organization_id="o2")
             assert not others
@@ -113,6 +115,7 @@ def test_whoever_is_no_admin_of_everything_reaches_what_is_theirs_alone() -> Non
 
 def test_nothing_that_viewers_may_use_changes_anything() -> None:
     reading = {"POST /cost/estimate", "POST /spend/calculate", "POST /global/spend/end_users", "POST /key/health"}
+    reading |= {"POST /key/next_secret"}
     reading |= {"POST /budget/info", "POST /tag/info", "POST /organization/info"}
     for route, row in TABLE.items():
         if row.grant & (Grant.VIEWER | Grant.USER_VIEWER | Grant.TEAM_MEMBER | Grant.KEY):
