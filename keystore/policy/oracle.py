@@ -68,6 +68,13 @@ class Oracle:
         }
         return Look(self._spent[scope], unsettled)
 
+    def forget(self, scopes: Sequence[str]) -> None:
+        """`lua/forget.lua`."""
+        for scope in scopes:
+            if not self._held.get(scope):
+                self._spent.pop(scope, None)
+                self._held.pop(scope, None)
+
     def correct(self, scope: str, amount_nano_usd: int) -> None:
         """`lua/correct.lua`, where it does something."""
         self._spent[scope] += amount_nano_usd
@@ -102,10 +109,15 @@ class Oracle:
         if asked.dispatch_id in self._amounts:
             return self._held_for(asked, self._amounts[asked.dispatch_id], now_ms)
         granted = asked.full_nano_usd
+        would_refuse = None
         for budget in asked.budgets:
             if budget.scope not in self._spent:
                 return Unknown(budget.scope)
             left = max(0, self._left(budget))
+            if budget.shadow:
+                if left < asked.smallest_nano_usd:
+                    would_refuse = would_refuse or budget
+                continue
             if left < asked.smallest_nano_usd:
                 return Exceeded(budget, self._spent[budget.scope], self._held[budget.scope])
             granted = min(granted, left)
@@ -120,11 +132,11 @@ class Oracle:
         self._tombs.pop(asked.dispatch_id, None)
         for budget in asked.budgets:
             self._held[budget.scope] += granted
-        return self._held_for(asked, granted, now_ms)
+        return self._held_for(asked, granted, now_ms, would_refuse)
 
-    def _held_for(self, asked: Admit, amount: int, now_ms: int) -> Held:
+    def _held_for(self, asked: Admit, amount: int, now_ms: int, would_refuse: Budget | None = None) -> Held:
         use = self._rates.use(asked.limits[0], now_ms) if asked.limits else None
-        return Held(amount, use, self._spent.get(asked.budgets[0].scope) if asked.budgets else None)
+        return Held(amount, use, self._spent.get(asked.budgets[0].scope) if asked.budgets else None, would_refuse)
 
     def _extend(self, asked: Extend) -> Result:
         amount = self._amounts.get(asked.dispatch_id)
@@ -137,6 +149,8 @@ class Oracle:
         for scope in self._scopes[asked.dispatch_id]:
             if scope not in budgets:
                 return False
+            if budgets[scope].shadow:
+                continue
             left = self._left(budgets[scope])
             if left < max(1, asked.smallest_nano_usd - amount):
                 return Exceeded(budgets[scope], self._spent[scope], self._held[scope])
