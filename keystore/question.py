@@ -173,9 +173,7 @@ def ask(
     return Question(admit, key, refused, needed, applied, operation, standing.organization_id, model)
 
 
-def _without_bound(
-    admit: keystore_pb2.Admit, strict: bool, prices: Mapping[str, Prices] | None
-) -> GatewayError | None:
+def _without_bound(admit: keystore_pb2.Admit, strict: bool, prices: Mapping[str, Prices] | None) -> GatewayError | None:
     """Why a call under a budget cannot be held for."""
     if prices is None:
         return unavailable("No router has told its prices yet; try again.")

@@ -12,16 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 from services import known_keys
 from services.costs import Costs
+from services.default_terms import OwnerSettings, read_owner_settings
 from services.ignored import IgnoredKey, ignored_keys
 from services.include import MAX_FILE_BYTES, read_files
 from services.markups import Markup, read_markups
 from services.model_list import EntrySections, LitellmParams, ModelEntry, ModelInfo, read_entries, seconds
-from services.money import MAX_BUDGET_NANO_USD, NANO_USD
 from services.router_settings import Alias, RouterSettings, read_router_settings
 from services.section import Section
 from services.yamltext import ConfigError, Place, read
@@ -48,8 +47,6 @@ __all__ = [
 # OpenAI SDKs give up after 600 s, so nobody is there to read a later answer.
 DEFAULT_REQUEST_TIMEOUT_SECONDS = 600.0
 
-# No installation has so many of anything.
-MAX_COUNT = 1_000_000_000
 
 # What every system takes as the name of a variable.
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -57,11 +54,9 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class LitellmSettings:
-    """`max_budget`: the whole gateway's, in USD; None: no limit. `request_timeout`: of one attempt, in seconds.
-    `drop_params`: drop what a provider does not know, instead of refusing the call. `markups`: discounts and margins,
-    for `markups.markup_of`."""
+    """`request_timeout`: of one attempt, in seconds. `drop_params`: drop what a provider does not know, instead of
+    refusing the call. `markups`: discounts and margins, for `markups.markup_of`."""
 
-    max_budget: Decimal | None = None
     budget_exceeded_status_code: int = 422
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT_SECONDS
     drop_params: bool = False
@@ -70,12 +65,10 @@ class LitellmSettings:
 
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
-    """Secrets of the installation; the environment's are in `settings.py`. And how many calls may go on at once, of all
-    keys together; None: any number."""
+    """Secrets of the installation; the environment's are in `settings.py`."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
-    global_max_parallel_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +80,7 @@ class Config:
     litellm_settings: LitellmSettings = field(default_factory=LitellmSettings)
     general_settings: GeneralSettings = GeneralSettings()
     router_settings: RouterSettings = field(default_factory=RouterSettings)
+    owners: OwnerSettings = field(default_factory=OwnerSettings)
     environment_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     ignored: tuple[IgnoredKey, ...] = ()
 
@@ -123,9 +117,9 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
         general_settings=GeneralSettings(
             general.secret("master_key"),
             general.secret("database_url"),
-            general.integer("global_max_parallel_requests", lowest=0, highest=MAX_COUNT),
         ),
         router_settings=read_router_settings(router, litellm),
+        owners=read_owner_settings(litellm, general),
         environment_variables=exported,
         ignored=ignored_keys(
             [
@@ -158,11 +152,8 @@ def _environment_variables(files: Sequence[Section]) -> dict[str, str]:
 
 def _litellm_settings(section: Section) -> LitellmSettings:
     default = LitellmSettings()
-    max_budget = section.number("max_budget", lowest=0, highest=MAX_BUDGET_NANO_USD // NANO_USD)
     status = section.integer("budget_exceeded_status_code", lowest=400, highest=599)
     return LitellmSettings(
-        # 0 switches it off, as in LiteLLM.
-        max_budget=max_budget or None,
         budget_exceeded_status_code=default.budget_exceeded_status_code if status is None else status,
         request_timeout=seconds(section, "request_timeout") or default.request_timeout,
         drop_params=section.boolean("drop_params") or default.drop_params,

@@ -134,6 +134,7 @@ class ModelInfo:
 
     id: str
     base_model: str | None = None
+    access_groups: tuple[str, ...] = ()
     mode: str | None = None
     max_tokens: int | None = None
     max_input_tokens: int | None = None
@@ -223,6 +224,7 @@ def _info(section: Section, deployment_id: str) -> ModelInfo:
     return ModelInfo(
         id=deployment_id,
         base_model=section.text("base_model"),
+        access_groups=section.names("access_groups") or (),
         mode=section.text("mode"),
         max_tokens=_count(section, "max_tokens"),
         max_input_tokens=_count(section, "max_input_tokens"),

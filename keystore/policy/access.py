@@ -1,5 +1,5 @@
-"""Whether a call may be made at all: key, route, whoever it is counted to, model. The texts are LiteLLM's, which clients
-look for. Pure."""
+"""Whether a call may be made at all: key, route, whoever it is counted to, model. The texts are LiteLLM's, which
+clients look for. Pure."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def call_refusal(
 
 
 def allows_route(allowed: Iterable[str], route: str, group: str) -> bool:
-    """Whether a route, or a group that it belongs to, is among those allowed. `/v1` before a path makes no difference."""
+    """Whether a route, or a group that it belongs to, is among those allowed. `/v1` before a path may be left out."""
     plain = route.removeprefix("/v1")
     for name in allowed:
         if name in (group, "*"):

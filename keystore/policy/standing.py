@@ -167,7 +167,12 @@ class Standings:
         if not more:
             return always
         added = applied(more, at_ms, self._defaults)
-        return Applied(*(one + other for one, other in zip(_parts(always), _parts(added), strict=True)))
+        return Applied(
+            always.accounts + added.accounts,
+            always.bounds + added.bounds,
+            always.budgets + added.budgets,
+            always.limits + added.limits,
+        )
 
     def scopes_of_all_time(self, key: Key | None, model: str, end_user_id: str, tags: Iterable[str]) -> list[Budget]:
         """Of everybody whom a call is counted to and who has no budget now, but may have had one when it began."""
@@ -251,9 +256,8 @@ class Standings:
         lines = [self.line_of_key(key), *filter(None, map(self.line_of, payers)), gateway]
         models: dict[str, list[Line]] = {}
         for line in lines:
-            for terms in line.terms.model_terms:
-                if line.whose in _OF_MODEL:
-                    models.setdefault(terms.model, []).append(_model_line(line, terms))
+            for model, its in model_lines(line):
+                models.setdefault(model, []).append(its)
         return Standing(
             lines,
             models,
@@ -319,6 +323,11 @@ def _account(line: Line, cap_nano_usd: int, duration: str, at_ms: int, defaults:
     return Account(line.whose, line.name, budget, before_nano_usd, period.end_ms, line.terms.shadow)
 
 
+def model_lines(line: Line) -> list[tuple[str, Line]]:
+    """By model group, those of single models, of a key or a team."""
+    return [(terms.model, _model_line(line, terms)) for terms in line.terms.model_terms if line.whose in _OF_MODEL]
+
+
 def _model_line(line: Line, terms: ModelTerms) -> Line:
     """Of a model, as called by a key or a team."""
     whose = _OF_MODEL[line.whose]
@@ -337,7 +346,3 @@ def _model_line(line: Line, terms: ModelTerms) -> Line:
 def _found_or_default(found: Owner | None, kind: Kind, owner_id: str, default: Terms) -> Owner | None:
     """Of whom only the name is known is an owner all the same where those of its kind have default terms."""
     return Owner(kind, owner_id) if found is None and owner_id and default != NONE else found
-
-
-def _parts(applied: Applied) -> tuple[tuple[Account, ...], tuple[Bound, ...], tuple[Budget, ...], tuple[Limit, ...]]:
-    return applied.accounts, applied.bounds, applied.budgets, applied.limits
