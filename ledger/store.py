@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from ledger import partitions, queries
-from ledger.filters import Filter, SpendQuestion
+from ledger.filters import Filter, SpendQuestion, SumQuestion
 from ledger.rows import Entry, encode, entry_of
 from services.errors import unavailable
 from services.postgres import connect, mapped
@@ -91,12 +90,16 @@ class Store:
         with mapped():
             await self._pool.execute(queries.REJECT, hashlib.sha256(content).digest(), content, reason)
 
-    async def sum_spend(self, key_id: str, since_id: uuid.UUID | None, excluded_ids: Sequence[uuid.UUID]) -> Spend:
-        """The sum of a key (empty: all), from an id on, without some dispatches."""
-        if since_id is None:
-            row = await self._row(queries.SUM_SPEND, key_id, excluded_ids)
-        else:
-            row = await self._row(queries.SUM_SPEND_SINCE, key_id, since_id, excluded_ids)
+    async def sum_spend(self, question: SumQuestion) -> Spend:
+        """The one sum that is asked for."""
+        row = await self._row(
+            queries.sum_spend(tuple(question.lists)),
+            question.first_id,
+            question.first_hour,
+            *question.hour_ids,
+            question.excluded_ids,
+            *question.lists.values(),
+        )
         return Spend(row["cost_nano_usd"], row["entries"])
 
     async def list_entries(self, wanted: Filter, limit: int) -> list[Entry]:
