@@ -1,4 +1,7 @@
-"""The ledger's PostgreSQL: with `partitions.py` the only place that runs SQL. No answer is GatewayError UNAVAILABLE."""
+"""The ledger's PostgreSQL: with `partitions.py` and `retention.py` the only place that runs SQL.
+
+No answer is GatewayError UNAVAILABLE.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from ledger import partitions, queries
+from ledger import partitions, queries, retention
 from ledger.filters import Filter, SpendQuestion, SumQuestion
 from ledger.rows import Entry, encode, entry_of
 from services.errors import unavailable
@@ -69,6 +72,10 @@ class Store:
     async def ensure_partitions(self, today: int) -> Sequence[partitions.Partition]:
         """Make the partitions that are missing on a day (counted from the epoch); what was made."""
         return await partitions.ensure(self._pool, today)
+
+    async def drop_expired(self, kept_seconds: float) -> retention.Dropped:
+        """Drop entries that are older, by whole days, and late ones that were kept so long; what was dropped."""
+        return await retention.drop_expired(self._pool, kept_seconds)
 
     async def write(self, entries: Sequence[Entry]) -> Written:
         """Keep well-formed entries and add them to the sums, in one transaction; those kept before change nothing.
