@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
@@ -183,7 +184,7 @@ class Engine:
         spent_nano_usd = self._accounting.spent_nano_usd(caller.request, len(body), dispatch.ended)
         growth = await self._growth(dispatch, deployment, body, spent_nano_usd)
         limit = 0 if growth else output_limit(caller.request, deployment, spent_nano_usd, dispatch.held_nano_usd)
-        called = deployment.at(caller.request.operation) or deployment
+        called = _as_called(deployment, caller.request)
         request = self._languages.encode(caller.request, called, body, limit)
         signer = self._signers.get(deployment.auth) if deployment.mock_response is None else None
         if signer is not None:
@@ -241,6 +242,14 @@ class Engine:
         else:
             head = dispatch.head("application/json", dispatch.ended[-1].deployment)
             await caller.answer(head, last, _result_of(entry))
+
+
+def _as_called(deployment: Deployment, request: router_pb2.Open) -> Deployment:
+    """A deployment as the call's operation sees it, and as the caller's key has it."""
+    called = deployment.at(request.operation) or deployment
+    if request.HasField("drop_params") and request.drop_params != called.drop_params:
+        called = replace(called, drop_params=request.drop_params)
+    return called
 
 
 def _not_offered(request: router_pb2.Open) -> GatewayError:

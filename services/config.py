@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services import known_keys
+from services import durations, known_keys
 from services.costs import Costs
 from services.default_terms import OwnerSettings, read_owner_settings
 from services.ignored import IgnoredKey, ignored_keys
@@ -48,6 +48,12 @@ __all__ = [
 DEFAULT_REQUEST_TIMEOUT_SECONDS = 600.0
 
 
+# Entries are dropped by whole days. What comes again after its entry was dropped would be counted twice; a router that
+# was away for less than this is not to cause that.
+MIN_RETENTION_SECONDS = 86_400
+# None shall be dropped early.
+_MONTH_SECONDS = 31 * 86_400
+
 # What every system takes as the name of a variable.
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -65,10 +71,12 @@ class LitellmSettings:
 
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
-    """Secrets of the installation; the environment's are in `settings.py`."""
+    """Secrets of the installation; the environment's are in `settings.py`. And how long single entries are
+    kept; None: for ever."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
+    maximum_spend_logs_retention_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
         general_settings=GeneralSettings(
             general.secret("master_key"),
             general.secret("database_url"),
+            _retention_seconds(general),
         ),
         router_settings=read_router_settings(router, litellm),
         owners=read_owner_settings(litellm, general),
@@ -148,6 +157,21 @@ def _environment_variables(files: Sequence[Section]) -> dict[str, str]:
         if "\0" in value:
             raise ConfigError(section.place_of(name), "holds a NUL, which no variable can")
     return values
+
+
+def _retention_seconds(section: Section) -> int | None:
+    name = "maximum_spend_logs_retention_period"
+    text = section.text(name)
+    if text is None:
+        return None
+    try:
+        duration = durations.parse(text)
+    except ValueError as error:
+        raise ConfigError(section.place_of(name), "expected a number and one of h, d, w, mo, such as 30d") from error
+    kept_seconds = duration.count * (_MONTH_SECONDS if duration.unit == "mo" else durations.SECONDS[duration.unit])
+    if kept_seconds < MIN_RETENTION_SECONDS:
+        raise ConfigError(section.place_of(name), "entries are kept for at least a day")
+    return kept_seconds
 
 
 def _litellm_settings(section: Section) -> LitellmSettings:

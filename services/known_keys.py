@@ -148,7 +148,7 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "max_parallel_requests": Key(_COUNT, "Calls at once of a key that does not say. Default: any number."),
         "default_team_settings": Key(
             "mapping",
-            "`max_budget`, `budget_duration`, `rpm_limit`, `tpm_limit`, `max_parallel_requests` of teams without own ones.",
+            "`max_budget`, `budget_duration`, `rpm_limit`, `tpm_limit`, `max_parallel_requests`: of teams without.",
         ),
         "apply_user_budget_to_team_keys": Key(
             "true or false", "A user's budget and limits are for calls with keys of a team too. Default false."
@@ -157,6 +157,11 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "true or false",
             "Refuse calls under a budget that nothing in them bounds: server tools, stored context, media elsewhere. "
             "Default false: as much is held for them as the model can cost.",
+        ),
+        "maximum_spend_logs_retention_period": Key(
+            "duration",
+            "How long single entries are kept, in whole days: `30d`, `72h`, `4w`, `6mo` (of 31 days); sums stay. At "
+            "least a day. Default: for ever.",
         ),
     },
     ROUTER: {
@@ -233,7 +238,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             key_management_settings key_management_system litellm_jwtauth litellm_key_header_name litellm_license
             max_in_flight_requests_per_worker max_queued_requests_per_worker
             max_request_size_mb max_response_size_mb maximum_spend_logs_cleanup_cron
-            maximum_spend_logs_retention_interval maximum_spend_logs_retention_period missing_session_id
+            maximum_spend_logs_retention_interval missing_session_id
             moderation_model oauth2_config_mappings pass_through_endpoints proxy_batch_polling_interval
             proxy_batch_write_at proxy_budget_rescheduler_max_time proxy_budget_rescheduler_min_time
             proxy_config_reload_interval_seconds public_routes reject_clientside_metadata_tags
