@@ -188,7 +188,7 @@ class Standings:
 
     def line_of_key(self, key: Key) -> Line:
         """The key itself."""
-        terms = filled(key.terms, (self._budget(key.terms), self._defaults.key))
+        terms = self._filled(key.terms, self._defaults.key)
         return Line(
             Whose.KEY, key.key_name, key_scope(key.key_id), terms, key.spent_since_ms, key.spent_before_nano_usd
         )
@@ -203,12 +203,11 @@ class Standings:
                 return self._line(Whose.TEAM, owner.id, owner.terms, self._defaults.team)
             case Kind.TEAM_MEMBER:
                 team = self._directory.owner(Kind.TEAM, owner.team_id)
-                others = (self._budget(owner.terms), team.member_terms if team is not None else None)
                 return Line(
                     Whose.MEMBER,
                     f"{owner.user_id}:{owner.team_id}",
                     scope_of(Whose.MEMBER, owner.team_id, owner.user_id),
-                    filled(owner.terms, others),
+                    self._filled(owner.terms, team.member_terms if team is not None else None),
                 )
             case Kind.CUSTOMER:
                 return self._line(Whose.CUSTOMER, owner.id, owner.terms, self._defaults.customer)
@@ -220,7 +219,14 @@ class Standings:
                 return None
 
     def _line(self, whose: Whose, owner_id: str, terms: Terms, default: Terms | None = None) -> Line:
-        return Line(whose, owner_id, scope_of(whose, owner_id), filled(terms, (self._budget(terms), default)))
+        return Line(whose, owner_id, scope_of(whose, owner_id), self._filled(terms, default))
+
+    def _filled(self, terms: Terms, default: Terms | None) -> Terms:
+        """With what they leave open from the budget that they refer to, from the default, and from the default's."""
+        others = [self._budget(terms)]
+        if default is not None:
+            others += (default, self._budget(default))
+        return filled(terms, others)
 
     def _budget(self, terms: Terms) -> Terms | None:
         budget = self._directory.owner(Kind.BUDGET, terms.budget_id) if terms.budget_id else None
