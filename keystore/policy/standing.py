@@ -253,7 +253,9 @@ class Standings:
         find, defaults = self._directory.owner, self._defaults
         user = _found_or_default(find(Kind.USER, key.user_id), Kind.USER, key.user_id, defaults.user)
         team = _found_or_default(find(Kind.TEAM, key.team_id), Kind.TEAM, key.team_id, defaults.team)
-        member = find(Kind.TEAM_MEMBER, member_id(key.team_id, key.user_id)) if user and team else None
+        member = None
+        if key.team_id and key.user_id:
+            member = find(Kind.TEAM_MEMBER, member_id(key.team_id, key.user_id))
         organization_id = key.organization_id or (team.organization_id if team is not None else "")
         organization = find(Kind.ORGANIZATION, organization_id)
         # A call with a team's key is the team's to pay for.
