@@ -125,10 +125,10 @@ def is_well_formed(admit: keystore_pb2.Admit) -> bool:
 
 
 def tags_of(key: Key | None, given: Sequence[str]) -> Sequence[str]:
-    """Of a call: the caller's, and the key's."""
-    if key is None or not key.tags:
-        return given
-    return tuple(dict.fromkeys((*given, *key.tags)))
+    """Of a call: the caller's, and the key's, each once."""
+    if not given and (key is None or not key.tags):
+        return ()
+    return tuple(dict.fromkeys((*given, *(key.tags if key is not None else ()))))
 
 
 def ask(

@@ -292,7 +292,7 @@ class Standings:
 def applied(lines: Iterable[Line], at_ms: int, defaults: Defaults) -> Applied:
     """What these lines come to at a moment."""
     accounts: dict[str, Account] = {}
-    bounds = []
+    bounds: dict[str, Bound] = {}
     for line in lines:
         for account in _accounts(line, at_ms, defaults):
             other = accounts.get(account.budget.scope)
@@ -301,12 +301,12 @@ def applied(lines: Iterable[Line], at_ms: int, defaults: Defaults) -> Applied:
         if line.terms.has_limit:
             terms = line.terms
             limit = Limit(line.scope, terms.rpm_limit, terms.tpm_limit, terms.max_parallel_requests)
-            bounds.append(Bound(line.whose, line.name, limit))
+            bounds[line.scope] = Bound(line.whose, line.name, limit)
     return Applied(
         tuple(accounts.values()),
-        tuple(bounds),
+        tuple(bounds.values()),
         tuple(account.budget for account in accounts.values()),
-        tuple(bound.limit for bound in bounds),
+        tuple(bound.limit for bound in bounds.values()),
     )
 
 
