@@ -41,12 +41,13 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):
-    """One budget of a line, in its present period, which ends at `end_ms`; 0: never. The budget's cap is without what
-    was spent before, `before_nano_usd`. shadow: it refuses nothing."""
+    """One budget of a line, in its present period, which ends at `end_ms`; 0: never. The budget's cap is `cap_nano_usd`
+    without what was spent before, `before_nano_usd`. shadow: it refuses nothing."""
 
     whose: Whose
     name: str
     budget: Budget
+    cap_nano_usd: int
     before_nano_usd: int = 0
     end_ms: int = 0
     shadow: bool = False
@@ -328,7 +329,7 @@ def _account(line: Line, cap_nano_usd: int, duration: str, at_ms: int, defaults:
     budget = Budget(
         in_period(line.scope, since_ms, period.end_ms), max(0, cap_nano_usd - before_nano_usd), line.terms.shadow
     )
-    return Account(line.whose, line.name, budget, before_nano_usd, period.end_ms, line.terms.shadow)
+    return Account(line.whose, line.name, budget, cap_nano_usd, before_nano_usd, period.end_ms, line.terms.shadow)
 
 
 def model_lines(line: Line) -> list[tuple[str, Line]]:
