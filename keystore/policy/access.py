@@ -24,12 +24,14 @@ ROUTES: Mapping[int, str] = {
 # LiteLLM's name for all of them.
 CALLS = "llm_api_routes"
 
-_NAMES = {
-    Kind.USER: "User",
-    Kind.TEAM: "Team",
-    Kind.TEAM_MEMBER: "TeamMember",
-    Kind.CUSTOMER: "End User",
-    Kind.ORGANIZATION: "Organization",
+# Who is blocked, and what to do about it.
+_ASK = "Ask whoever administers this gateway."
+_BLOCKED = {
+    Kind.USER: ("User", _ASK),
+    Kind.TEAM: ("Team", "Update via `/team/unblock` if you're an admin."),
+    Kind.TEAM_MEMBER: ("TeamMember", _ASK),
+    Kind.CUSTOMER: ("End User", "Update via `/customer/unblock` if you're an admin."),
+    Kind.ORGANIZATION: ("Organization", _ASK),
 }
 _MODEL_REASONS = {
     Whose.KEY: Reason.ERROR_REASON_MODEL_NOT_ALLOWED,
@@ -77,10 +79,10 @@ def call_refusal(
         )
     blocked = next(iter(standing.blocked), None) or (customer if customer is not None and customer.blocked else None)
     if blocked is not None:
+        name, advice = _BLOCKED[blocked.kind]
         return GatewayError(
             Reason.ERROR_REASON_KEY_BLOCKED,
-            f"Authentication Error, {_NAMES[blocked.kind]}={blocked.id} is blocked. "
-            "Ask whoever administers this gateway.",
+            f"Authentication Error, {name}={blocked.id} is blocked. {advice}",
             param="None",
         )
     for rule in standing.rules:
@@ -104,10 +106,10 @@ def allows_route(allowed: Iterable[str], route: str, group: str) -> bool:
 
 
 def _model_refusal(whose: Whose, model: str) -> GatewayError:
-    whom = "API key" if whose is Whose.KEY else whose.name.lower() if whose is not Whose.PERSONAL else "user"
+    # Whoever it is that does not allow it, LiteLLM speaks of the key; the type says who.
     return GatewayError(
         _MODEL_REASONS.get(whose, Reason.ERROR_REASON_TEAM_MODEL_NOT_ALLOWED),
-        f"The requested model '{model}' is not available for this {whom}, or the model name is invalid. "
+        f"The requested model '{model}' is not available for this API key, or the model name is invalid. "
         "Check the models available to you and try again.",
         param="model",
     )
