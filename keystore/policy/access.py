@@ -17,9 +17,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The paths that callers know operations by.
 ROUTES: Mapping[int, str] = {
-    common_pb2.OPERATION_CHAT_COMPLETIONS: "/chat/completions",
-    common_pb2.OPERATION_EMBEDDINGS: "/embeddings",
-    common_pb2.OPERATION_RERANK: "/rerank",
+    common_pb2.OPERATION_CHAT_COMPLETIONS: "/v1/chat/completions",
+    common_pb2.OPERATION_EMBEDDINGS: "/v1/embeddings",
+    common_pb2.OPERATION_RERANK: "/v1/rerank",
 }
 # LiteLLM's name for all of them.
 CALLS = "llm_api_routes"
@@ -94,15 +94,15 @@ def call_refusal(
 
 
 def allows_route(allowed: Iterable[str], route: str, group: str) -> bool:
-    """Whether a route, or a group that it belongs to, is among those allowed. `/v1` before a path may be left out."""
-    plain = route.removeprefix("/v1")
-    for name in allowed:
-        if name in (group, "*"):
-            return True
-        path = name.removeprefix("/v1")
-        if path == plain or (path.endswith("/*") and plain.startswith(path[:-1])):
-            return True
-    return False
+    """Whether a route, or the group that it belongs to, is among those allowed. The `/v1` that it begins with may be left
+    out; `/v1/*` does not stand for a route without it."""
+    routes = (route, route.removeprefix("/v1"))
+    return any(
+        name in (group, "*")
+        or name in routes
+        or (name.endswith("/*") and any(each.startswith(name[:-1]) for each in routes))
+        for name in allowed
+    )
 
 
 def _model_refusal(whose: Whose, model: str) -> GatewayError:
