@@ -151,7 +151,8 @@ def ask(
         refused = key_refusal(key, now_ms)
         if refused is None and key is not None:
             customer = directory.owner(Kind.CUSTOMER, admit.end_user_id) if admit.end_user_id else None
-            refused = call_refusal(key, standing, customer, model or admit.model, admit.operation)
+            customers = standings.rule_of_customer(admit.end_user_id)
+            refused = call_refusal(key, standing, customer, customers, model or admit.model, admit.operation)
     applied = NOTHING
     if refused is None:
         applied = standings.applied(

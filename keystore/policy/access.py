@@ -10,7 +10,7 @@ from gateway.v1 import common_pb2
 
 from keystore.policy.owners import Key, Kind, Owner
 from keystore.policy.scopes import Whose
-from keystore.policy.standing import Standing
+from keystore.policy.standing import Rule, Standing
 from services.errors import GatewayError, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,9 +67,10 @@ def key_refusal(key: Key | None, now_ms: int) -> GatewayError | None:
 
 
 def call_refusal(
-    key: Key, standing: Standing, customer: Owner | None, model: str, operation: int
+    key: Key, standing: Standing, customer: Owner | None, customers: Rule | None, model: str, operation: int
 ) -> GatewayError | None:
-    """Why a key that may be used may not make this call; None when it may. model: with aliases resolved."""
+    """Why a key that may be used may not make this call; None when it may. customers: the customer's list of models.
+    model: with aliases resolved."""
     route = ROUTES.get(operation, "")
     if key.allowed_routes and not allows_route(key.allowed_routes, route, CALLS):
         return GatewayError(
@@ -88,8 +89,8 @@ def call_refusal(
     for rule in standing.rules:
         if not rule.allowed.allows(model):
             return _model_refusal(rule.whose, model)
-    if customer is not None and customer.terms.models and model not in customer.terms.models:
-        return _model_refusal(Whose.CUSTOMER, model)
+    if customers is not None and not customers.allowed.allows(model):
+        return _model_refusal(customers.whose, model)
     return None
 
 

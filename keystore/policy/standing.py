@@ -147,10 +147,7 @@ class Standings:
 
     def of(self, key: Key | None) -> Standing:
         """Of a key; None: the master key."""
-        if self._generation != self._directory.generation:
-            self._standings.clear()
-            self._kept.clear()
-            self._generation = self._directory.generation
+        self._drop_outdated()
         name = key.key_id if key is not None else ""
         standing = self._standings.get(name)
         if standing is None:
@@ -174,6 +171,12 @@ class Standings:
             always.budgets + added.budgets,
             always.limits + added.limits,
         )
+
+    def rule_of_customer(self, end_user_id: str) -> Rule | None:
+        """The customer's list of models; None where it allows everything."""
+        self._drop_outdated()
+        line = self._kept_line(Whose.CUSTOMER, end_user_id) if end_user_id else None
+        return self._rule(line) if line is not None and line.terms.models else None
 
     def scopes_of_all_time(self, key: Key | None, model: str, end_user_id: str, tags: Iterable[str]) -> list[Budget]:
         """Of everybody whom a call is counted to and who has no budget now, but may have had one when it began."""
@@ -218,6 +221,12 @@ class Standings:
                 return self._line(Whose.TAG, owner.id, owner.terms)
             case _:
                 return None
+
+    def _drop_outdated(self) -> None:
+        if self._generation != self._directory.generation:
+            self._standings.clear()
+            self._kept.clear()
+            self._generation = self._directory.generation
 
     def _line(self, whose: Whose, owner_id: str, terms: Terms, default: Terms | None = None) -> Line:
         return Line(whose, owner_id, scope_of(whose, owner_id), self._filled(terms, default))
@@ -277,17 +286,17 @@ class Standings:
         )
 
     def _rules(self, lines: Iterable[Line]) -> list[Rule]:
-        rules = []
-        for line in lines:
-            owned = {
-                name: frozenset(group.terms.models)
-                for name in line.terms.models
-                if (group := self._directory.owner(Kind.ACCESS_GROUP, name)) is not None
-            }
-            allowed = compiled(line.terms.models, {**self._groups, **owned})
-            if not allowed.everything:
-                rules.append(Rule(line.whose, allowed))
-        return rules
+        return [rule for line in lines if (rule := self._rule(line)) is not None]
+
+    def _rule(self, line: Line) -> Rule | None:
+        """None where everything is allowed."""
+        owned = {
+            name: frozenset(group.terms.models)
+            for name in line.terms.models
+            if (group := self._directory.owner(Kind.ACCESS_GROUP, name)) is not None
+        }
+        allowed = compiled(line.terms.models, {**self._groups, **owned} if owned else self._groups)
+        return None if allowed.everything else Rule(line.whose, allowed)
 
 
 def applied(lines: Iterable[Line], at_ms: int, defaults: Defaults) -> Applied:
