@@ -95,9 +95,9 @@ def call_refusal(
 
 
 def allows_route(allowed: Iterable[str], route: str, group: str) -> bool:
-    """Whether a route, or the group that it belongs to, is among those allowed. The `/v1` that it begins with may be left
-    out; `/v1/*` does not stand for a route without it."""
-    routes = (route, route.removeprefix("/v1"))
+    """Whether a route, or the group that it belongs to, is among those allowed. The `/v1` that it begins with may be
+    left out; `/v1/*` does not stand for a route without it."""
+    routes = (route, route[3:] if route.startswith("/v1/") else route)
     return any(
         name in (group, "*")
         or name in routes
