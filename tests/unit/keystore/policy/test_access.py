@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from gateway.v1 import common_pb2
-from tests.golden import Golden
 
 from keystore.policy.access import CALLS, ROUTES, allows_route, call_refusal, key_refusal
 from keystore.policy.defaults import Defaults
@@ -14,6 +13,7 @@ from keystore.policy.owners import Directory, Key, Kind, Owner, member_id
 from keystore.policy.standing import Standings
 from keystore.policy.terms import Terms
 from services.errors import GatewayError, Reason
+from tests.golden import Golden
 
 KEY = Key("id", "token", "sk-...abcd")
 CHAT = common_pb2.OPERATION_CHAT_COMPLETIONS
