@@ -125,10 +125,10 @@ def is_well_formed(admit: keystore_pb2.Admit) -> bool:
 
 
 def tags_of(key: Key | None, given: Sequence[str]) -> Sequence[str]:
-    """Of a call: the caller's, and the key's."""
-    if key is None or not key.tags:
-        return given
-    return tuple(dict.fromkeys((*given, *key.tags)))
+    """Of a call: the caller's, and the key's, each once."""
+    if not given and (key is None or not key.tags):
+        return ()
+    return tuple(dict.fromkeys((*given, *(key.tags if key is not None else ()))))
 
 
 def ask(
@@ -151,7 +151,8 @@ def ask(
         refused = key_refusal(key, now_ms)
         if refused is None and key is not None:
             customer = directory.owner(Kind.CUSTOMER, admit.end_user_id) if admit.end_user_id else None
-            refused = call_refusal(key, standing, customer, model or admit.model, admit.operation)
+            customers = standings.rule_of_customer(admit.end_user_id)
+            refused = call_refusal(key, standing, customer, customers, model or admit.model, admit.operation)
     applied = NOTHING
     if refused is None:
         applied = standings.applied(

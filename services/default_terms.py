@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.durations import parse
 from services.money import MAX_BUDGET_NANO_USD, NANO_USD, nano_from_usd
@@ -96,5 +96,5 @@ def _checked(section: Section, name: str, read: Callable[[str], _Read], problem:
         return None
     try:
         return read(text)
-    except (ValueError, OSError):  # a zone's name may be that of a folder, or not be a path at all
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a zone's name may not be a path at all
         raise ConfigError(section.place_of(name), problem) from None

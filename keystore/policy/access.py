@@ -10,26 +10,28 @@ from gateway.v1 import common_pb2
 
 from keystore.policy.owners import Key, Kind, Owner
 from keystore.policy.scopes import Whose
-from keystore.policy.standing import Standing
+from keystore.policy.standing import Rule, Standing
 from services.errors import GatewayError, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The paths that callers know operations by.
 ROUTES: Mapping[int, str] = {
-    common_pb2.OPERATION_CHAT_COMPLETIONS: "/chat/completions",
-    common_pb2.OPERATION_EMBEDDINGS: "/embeddings",
-    common_pb2.OPERATION_RERANK: "/rerank",
+    common_pb2.OPERATION_CHAT_COMPLETIONS: "/v1/chat/completions",
+    common_pb2.OPERATION_EMBEDDINGS: "/v1/embeddings",
+    common_pb2.OPERATION_RERANK: "/v1/rerank",
 }
 # LiteLLM's name for all of them.
 CALLS = "llm_api_routes"
 
-_NAMES = {
-    Kind.USER: "User",
-    Kind.TEAM: "Team",
-    Kind.TEAM_MEMBER: "TeamMember",
-    Kind.CUSTOMER: "End User",
-    Kind.ORGANIZATION: "Organization",
+# Who is blocked, and what to do about it.
+_ASK = "Ask whoever administers this gateway."
+_BLOCKED = {
+    Kind.USER: ("User", _ASK),
+    Kind.TEAM: ("Team", "Update via `/team/unblock` if you're an admin."),
+    Kind.TEAM_MEMBER: ("TeamMember", _ASK),
+    Kind.CUSTOMER: ("End User", "Update via `/customer/unblock` if you're an admin."),
+    Kind.ORGANIZATION: ("Organization", _ASK),
 }
 _MODEL_REASONS = {
     Whose.KEY: Reason.ERROR_REASON_MODEL_NOT_ALLOWED,
@@ -65,9 +67,10 @@ def key_refusal(key: Key | None, now_ms: int) -> GatewayError | None:
 
 
 def call_refusal(
-    key: Key, standing: Standing, customer: Owner | None, model: str, operation: int
+    key: Key, standing: Standing, customer: Owner | None, customers: Rule | None, model: str, operation: int
 ) -> GatewayError | None:
-    """Why a key that may be used may not make this call; None when it may. model: with aliases resolved."""
+    """Why a key that may be used may not make this call; None when it may. customers: the customer's list of models.
+    model: with aliases resolved."""
     route = ROUTES.get(operation, "")
     if key.allowed_routes and not allows_route(key.allowed_routes, route, CALLS):
         return GatewayError(
@@ -77,37 +80,37 @@ def call_refusal(
         )
     blocked = next(iter(standing.blocked), None) or (customer if customer is not None and customer.blocked else None)
     if blocked is not None:
+        name, advice = _BLOCKED[blocked.kind]
         return GatewayError(
             Reason.ERROR_REASON_KEY_BLOCKED,
-            f"Authentication Error, {_NAMES[blocked.kind]}={blocked.id} is blocked. "
-            "Ask whoever administers this gateway.",
+            f"Authentication Error, {name}={blocked.id} is blocked. {advice}",
             param="None",
         )
     for rule in standing.rules:
         if not rule.allowed.allows(model):
             return _model_refusal(rule.whose, model)
-    if customer is not None and customer.terms.models and model not in customer.terms.models:
-        return _model_refusal(Whose.CUSTOMER, model)
+    if customers is not None and not customers.allowed.allows(model):
+        return _model_refusal(customers.whose, model)
     return None
 
 
 def allows_route(allowed: Iterable[str], route: str, group: str) -> bool:
-    """Whether a route, or a group that it belongs to, is among those allowed. `/v1` before a path may be left out."""
-    plain = route.removeprefix("/v1")
-    for name in allowed:
-        if name in (group, "*"):
-            return True
-        path = name.removeprefix("/v1")
-        if path == plain or (path.endswith("/*") and plain.startswith(path[:-1])):
-            return True
-    return False
+    """Whether a route, or the group that it belongs to, is among those allowed. The `/v1` that it begins with may be
+    left out; `/v1/*` does not stand for a route without it."""
+    routes = (route, route[3:] if route.startswith("/v1/") else route)
+    return any(
+        name in (group, "*")
+        or name in routes
+        or (name.endswith("/*") and any(each.startswith(name[:-1]) for each in routes))
+        for name in allowed
+    )
 
 
 def _model_refusal(whose: Whose, model: str) -> GatewayError:
-    whom = "API key" if whose is Whose.KEY else whose.name.lower() if whose is not Whose.PERSONAL else "user"
+    # Whoever it is that does not allow it, LiteLLM speaks of the key; the type says who.
     return GatewayError(
         _MODEL_REASONS.get(whose, Reason.ERROR_REASON_TEAM_MODEL_NOT_ALLOWED),
-        f"The requested model '{model}' is not available for this {whom}, or the model name is invalid. "
+        f"The requested model '{model}' is not available for this API key, or the model name is invalid. "
         "Check the models available to you and try again.",
         param="model",
     )

@@ -38,5 +38,12 @@ def compiled(names: Iterable[str], groups: AccessGroups) -> Allowed:
         return Allowed(True)
     for name in listed & groups.keys():
         listed |= groups[name]
-    patterns = [re.escape(name).replace(r"\*", ".*") for name in sorted(listed) if "*" in name]
+    patterns = [_pattern(name) for name in sorted(listed) if "*" in name]
     return Allowed(False, frozenset(listed), re.compile("|".join(patterns), re.DOTALL) if patterns else None)
+
+
+def _pattern(name: str) -> str:
+    """Between two stars the first place is as good as any, and is never left for another: a name that somebody has
+    made up of many stars takes no longer than its length says."""
+    first, *others, last = map(re.escape, name.split("*"))
+    return first + "".join(f"(?>.*?{part})" for part in others if part) + ".*" + last

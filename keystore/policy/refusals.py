@@ -57,12 +57,11 @@ PARALLEL_RETRY_SECONDS = 1.0
 
 def budget_refusal(exceeded: Exceeded, account: Account) -> GatewayError:
     """Why there is no money: this account has too little left for the least that the call may cost."""
-    before_nano_usd = account.before_nano_usd
     form, whose = _TEXTS[account.whose]
     text = form.format(
         whose=whose.format(name=account.name),
-        spent=usd_text(before_nano_usd + exceeded.spent_nano_usd),
-        cap=usd_text(before_nano_usd + exceeded.budget.cap_nano_usd),
+        spent=usd_text(account.before_nano_usd + exceeded.spent_nano_usd),
+        cap=usd_text(account.cap_nano_usd),
     )
     if exceeded.held_nano_usd:
         text += f", held for calls under way: {usd_text(exceeded.held_nano_usd)}"

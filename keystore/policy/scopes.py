@@ -66,11 +66,11 @@ def key_scope(key_id: str) -> str:
 def parse(scope: str) -> Scope:
     """ValueError: it is none."""
     name, _, period = scope.partition("@")
-    whose, _, ids = name.partition(":")
+    whose, has_ids, ids = name.partition(":")
     since, _, end = period.partition("-")
     return Scope(
         Whose(whose),
-        tuple(unquote(each) for each in ids.split("/")) if ids else (),
+        tuple(unquote(each) for each in ids.split("/")) if has_ids else (),
         int(since or 0),
         int(end or 0),
     )

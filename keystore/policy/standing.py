@@ -41,12 +41,13 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):
-    """One budget of a line, in its present period, which ends at `end_ms`; 0: never. The budget's cap is without what
-    was spent before, `before_nano_usd`. shadow: it refuses nothing."""
+    """One budget of a line, in its present period, which ends at `end_ms`; 0: never. The budget's cap is `cap_nano_usd`
+    without what was spent before, `before_nano_usd`. shadow: it refuses nothing."""
 
     whose: Whose
     name: str
     budget: Budget
+    cap_nano_usd: int
     before_nano_usd: int = 0
     end_ms: int = 0
     shadow: bool = False
@@ -146,10 +147,7 @@ class Standings:
 
     def of(self, key: Key | None) -> Standing:
         """Of a key; None: the master key."""
-        if self._generation != self._directory.generation:
-            self._standings.clear()
-            self._kept.clear()
-            self._generation = self._directory.generation
+        self._drop_outdated()
         name = key.key_id if key is not None else ""
         standing = self._standings.get(name)
         if standing is None:
@@ -174,6 +172,12 @@ class Standings:
             always.limits + added.limits,
         )
 
+    def rule_of_customer(self, end_user_id: str) -> Rule | None:
+        """The customer's list of models; None where it allows everything."""
+        self._drop_outdated()
+        line = self._kept_line(Whose.CUSTOMER, end_user_id) if end_user_id else None
+        return self._rule(line) if line is not None and line.terms.models else None
+
     def scopes_of_all_time(self, key: Key | None, model: str, end_user_id: str, tags: Iterable[str]) -> list[Budget]:
         """Of everybody whom a call is counted to and who has no budget now, but may have had one when it began."""
         lines = [*self.of(key).lines, *self.of(key).models.get(model, ())]
@@ -188,7 +192,7 @@ class Standings:
 
     def line_of_key(self, key: Key) -> Line:
         """The key itself."""
-        terms = filled(key.terms, (self._budget(key.terms), self._defaults.key))
+        terms = self._filled(key.terms, self._defaults.key)
         return Line(
             Whose.KEY, key.key_name, key_scope(key.key_id), terms, key.spent_since_ms, key.spent_before_nano_usd
         )
@@ -203,12 +207,11 @@ class Standings:
                 return self._line(Whose.TEAM, owner.id, owner.terms, self._defaults.team)
             case Kind.TEAM_MEMBER:
                 team = self._directory.owner(Kind.TEAM, owner.team_id)
-                others = (self._budget(owner.terms), team.member_terms if team is not None else None)
                 return Line(
                     Whose.MEMBER,
                     f"{owner.user_id}:{owner.team_id}",
                     scope_of(Whose.MEMBER, owner.team_id, owner.user_id),
-                    filled(owner.terms, others),
+                    self._filled(owner.terms, team.member_terms if team is not None else None),
                 )
             case Kind.CUSTOMER:
                 return self._line(Whose.CUSTOMER, owner.id, owner.terms, self._defaults.customer)
@@ -219,8 +222,21 @@ class Standings:
             case _:
                 return None
 
+    def _drop_outdated(self) -> None:
+        if self._generation != self._directory.generation:
+            self._standings.clear()
+            self._kept.clear()
+            self._generation = self._directory.generation
+
     def _line(self, whose: Whose, owner_id: str, terms: Terms, default: Terms | None = None) -> Line:
-        return Line(whose, owner_id, scope_of(whose, owner_id), filled(terms, (self._budget(terms), default)))
+        return Line(whose, owner_id, scope_of(whose, owner_id), self._filled(terms, default))
+
+    def _filled(self, terms: Terms, default: Terms | None) -> Terms:
+        """With what they leave open from the budget that they refer to, from the default, and from the default's."""
+        others = [self._budget(terms)]
+        if default is not None:
+            others += (default, self._budget(default))
+        return filled(terms, others)
 
     def _budget(self, terms: Terms) -> Terms | None:
         budget = self._directory.owner(Kind.BUDGET, terms.budget_id) if terms.budget_id else None
@@ -247,7 +263,9 @@ class Standings:
         find, defaults = self._directory.owner, self._defaults
         user = _found_or_default(find(Kind.USER, key.user_id), Kind.USER, key.user_id, defaults.user)
         team = _found_or_default(find(Kind.TEAM, key.team_id), Kind.TEAM, key.team_id, defaults.team)
-        member = find(Kind.TEAM_MEMBER, member_id(key.team_id, key.user_id)) if user and team else None
+        member = None
+        if key.team_id and key.user_id:
+            member = find(Kind.TEAM_MEMBER, member_id(key.team_id, key.user_id))
         organization_id = key.organization_id or (team.organization_id if team is not None else "")
         organization = find(Kind.ORGANIZATION, organization_id)
         # A call with a team's key is the team's to pay for.
@@ -268,23 +286,23 @@ class Standings:
         )
 
     def _rules(self, lines: Iterable[Line]) -> list[Rule]:
-        rules = []
-        for line in lines:
-            owned = {
-                name: frozenset(group.terms.models)
-                for name in line.terms.models
-                if (group := self._directory.owner(Kind.ACCESS_GROUP, name)) is not None
-            }
-            allowed = compiled(line.terms.models, {**self._groups, **owned})
-            if not allowed.everything:
-                rules.append(Rule(line.whose, allowed))
-        return rules
+        return [rule for line in lines if (rule := self._rule(line)) is not None]
+
+    def _rule(self, line: Line) -> Rule | None:
+        """None where everything is allowed."""
+        owned = {
+            name: frozenset(group.terms.models)
+            for name in line.terms.models
+            if (group := self._directory.owner(Kind.ACCESS_GROUP, name)) is not None
+        }
+        allowed = compiled(line.terms.models, {**self._groups, **owned} if owned else self._groups)
+        return None if allowed.everything else Rule(line.whose, allowed)
 
 
 def applied(lines: Iterable[Line], at_ms: int, defaults: Defaults) -> Applied:
     """What these lines come to at a moment."""
     accounts: dict[str, Account] = {}
-    bounds = []
+    bounds: dict[str, Bound] = {}
     for line in lines:
         for account in _accounts(line, at_ms, defaults):
             other = accounts.get(account.budget.scope)
@@ -293,12 +311,12 @@ def applied(lines: Iterable[Line], at_ms: int, defaults: Defaults) -> Applied:
         if line.terms.has_limit:
             terms = line.terms
             limit = Limit(line.scope, terms.rpm_limit, terms.tpm_limit, terms.max_parallel_requests)
-            bounds.append(Bound(line.whose, line.name, limit))
+            bounds[line.scope] = Bound(line.whose, line.name, limit)
     return Applied(
         tuple(accounts.values()),
-        tuple(bounds),
+        tuple(bounds.values()),
         tuple(account.budget for account in accounts.values()),
-        tuple(bound.limit for bound in bounds),
+        tuple(bound.limit for bound in bounds.values()),
     )
 
 
@@ -320,7 +338,7 @@ def _account(line: Line, cap_nano_usd: int, duration: str, at_ms: int, defaults:
     budget = Budget(
         in_period(line.scope, since_ms, period.end_ms), max(0, cap_nano_usd - before_nano_usd), line.terms.shadow
     )
-    return Account(line.whose, line.name, budget, before_nano_usd, period.end_ms, line.terms.shadow)
+    return Account(line.whose, line.name, budget, cap_nano_usd, before_nano_usd, period.end_ms, line.terms.shadow)
 
 
 def model_lines(line: Line) -> list[tuple[str, Line]]:
