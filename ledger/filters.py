@@ -15,7 +15,8 @@ from services.ids import from_text, lowest_at, millis_of
 
 _KEY = ledger_pb2.SPEND_DIMENSION_KEY
 _TAG = ledger_pb2.SPEND_DIMENSION_TAG
-_DAY = ledger_pb2.SPEND_DIMENSION_DAY
+# Of a range, not of names.
+_TIMES = (ledger_pb2.SPEND_DIMENSION_DAY, ledger_pb2.SPEND_DIMENSION_HOUR)
 
 HOUR_MS = 3_600_000
 # What the 48 bits of a UUIDv7 reach to: the year 10889.
@@ -158,7 +159,7 @@ def _lists(filters: Iterable[ledger_pb2.SpendFilter]) -> Lists:
     """Filters by their dimensions; none for most requests."""
     lists: dict[ledger_pb2.SpendDimension, Sequence[str]] = {}
     for each in filters:
-        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension == _DAY:
+        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension in _TIMES:
             raise _invalid("filters name a dimension twice, or one that nothing is filtered by.", "filters")
         if not 1 <= len(each.values) <= MAX_VALUES:
             raise _invalid(f"A filter has between 1 and {MAX_VALUES} values.", "filters")
