@@ -18,6 +18,7 @@ from edge.admin.health import HealthAdmin
 from edge.admin.keys import KeyAdmin
 from edge.admin.models import ModelAdmin
 from edge.admin.questions import SpendQuestions
+from edge.admin.receipts import Receipts
 from edge.admin.reports import SpendReports
 from edge.admin.spend import SpendAdmin
 from edge.admission import AdmissionClient
@@ -78,6 +79,7 @@ class Edge:
             *ModelAdmin(directory, self._routers).routes(),
             *KeyAdmin(keystore).routes(),
             *SpendAdmin(ledger, keystore, questions, directory).routes(),
+            *Receipts(ledger, directory).routes(),
             *SpendReports(questions, directory).routes(),
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),
