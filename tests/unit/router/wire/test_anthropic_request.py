@@ -252,7 +252,6 @@ def test_all_that_is_not_taken_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("caller", "param"),
     [
-        ({"n": 2}, "n"),
         ({"temperature": "hot"}, "temperature"),
         ({"max_tokens": 1e300}, "max_tokens"),
         ({"messages": {}}, "messages"),

@@ -122,7 +122,7 @@ def test_what_asks_for_nothing_is_left_out() -> None:
     ("model", "asked", "param"),
     [
         (LLAMA, {"tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
-        (NOVA, {"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
+        (NOVA, {"tools": [TOOL, TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
         (LLAMA, {"reasoning_effort": "low"}, "reasoning_effort"),
         ("openai.gpt-oss-example", {"reasoning_effort": "none"}, "reasoning_effort"),
         ("anthropic.claude-3-5-example", {"reasoning_effort": "low"}, "reasoning_effort"),

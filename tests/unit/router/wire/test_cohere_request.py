@@ -217,7 +217,6 @@ def test_a_picture_may_come_as_a_file() -> None:
         {"top_logprobs": 2},
         {"presence_penalty": -0.5},
         {"frequency_penalty": -1},
-        {"parallel_tool_calls": False},
         {"store": True},
         {"modalities": ["text", "audio"]},
         {"functions": []},
@@ -237,7 +236,6 @@ def test_what_it_does_not_take_is_refused_by_name_or_dropped(given: dict[str, An
 @pytest.mark.parametrize(
     ("caller", "param"),
     [
-        ({"n": 2}, "n"),
         ({"temperature": "hot"}, "temperature"),
         ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),

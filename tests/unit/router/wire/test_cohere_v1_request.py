@@ -73,7 +73,6 @@ def test_where_the_assistant_had_the_last_word_nothing_is_new() -> None:
         {"logprobs": True},
         {"reasoning_effort": "low"},
         {"presence_penalty": -1},
-        {"parallel_tool_calls": False},
         {"never_heard_of": 1},
         {"service_tier": "flex"},
     ],
@@ -91,7 +90,6 @@ def test_a_call_cannot_be_demanded() -> None:
 @pytest.mark.parametrize(
     ("caller", "param"),
     [
-        ({"n": 2}, "n"),
         ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "a"}]}, "messages[0].tool_call_id"),
         ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0].type"),

@@ -218,12 +218,6 @@ def test_what_it_does_not_take_is_refused_by_name_or_dropped(given: dict[str, An
     assert sent(given, gemini(drop_params=True)) == sent({})
 
 
-def test_calls_one_after_the_other_cannot_be_asked_for_where_there_are_functions() -> None:
-    assert refused({**TOOLS, "parallel_tool_calls": False}).param == "parallel_tool_calls"
-    assert sent({"parallel_tool_calls": False}) == sent({})
-    assert sent({**TOOLS, "parallel_tool_calls": True}) == sent(TOOLS)
-
-
 @pytest.mark.parametrize(
     ("caller", "param"),
     [

@@ -172,7 +172,6 @@ def test_a_picture_may_come_as_a_file_and_with_a_result() -> None:
     "given",
     [
         {"logit_bias": {"1": 5}},
-        {"parallel_tool_calls": False},
         {"store": True},
         {"modalities": ["text", "audio"]},
         {"functions": []},
@@ -199,7 +198,6 @@ def test_a_call_cannot_be_demanded(choice: object) -> None:
 @pytest.mark.parametrize(
     ("caller", "param"),
     [
-        ({"n": 2}, "n"),
         ({"temperature": "hot"}, "temperature"),
         ({"options": 5}, "options"),
         ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
