@@ -15,7 +15,8 @@ from services.ids import from_text, lowest_at, millis_of
 
 _KEY = ledger_pb2.SPEND_DIMENSION_KEY
 _TAG = ledger_pb2.SPEND_DIMENSION_TAG
-_DAY = ledger_pb2.SPEND_DIMENSION_DAY
+# Of a range, not of names.
+_TIMES = (ledger_pb2.SPEND_DIMENSION_DAY, ledger_pb2.SPEND_DIMENSION_HOUR)
 
 HOUR_MS = 3_600_000
 # What the 48 bits of a UUIDv7 reach to: the year 10889.
@@ -24,6 +25,8 @@ LOWEST_ID = uuid.UUID(int=0)
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
+# Some 200 kB: what is put together at once, and waits while its reader is slow.
+DEFAULT_EXPORT_SIZE = 500
 # Rows that pages may lie behind: each page sums everything anew, so nobody should go through millions so.
 MAX_OFFSET = 1_000_000
 # Entries likewise, of which every one that is passed over is read.
@@ -32,7 +35,6 @@ MAX_ENTRY_OFFSET = 100_000
 MAX_VALUES = 1_000
 # As many as a request of 2 MiB, the transport's limit, can carry.
 MAX_EXCLUDED_IDS = 100_000
-
 
 # Lists of values, one for each dimension that is filtered by.
 Lists = Mapping[ledger_pb2.SpendDimension, Sequence[str]]
@@ -110,6 +112,28 @@ def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Entries from one id on, or after one, and before another, at most so many; None: open."""
+
+    first_id: uuid.UUID | None
+    after_id: uuid.UUID | None
+    end_id: uuid.UUID | None
+    limit: int
+
+
+def range_of(request: ledger_pb2.ExportEntriesRequest) -> Range:
+    """Which entries a page of an export is of."""
+    if not 0 <= request.page_size <= MAX_PAGE_SIZE:
+        raise _invalid(f"page_size must be between 1 and {MAX_PAGE_SIZE}.", "page_size")
+    return Range(
+        first_id=_bound(request.start_ms, "start_ms"),
+        after_id=_optional_id(request.after_id, "after_id"),
+        end_id=_bound(request.end_ms, "end_ms"),
+        limit=request.page_size or DEFAULT_EXPORT_SIZE,
+    )
+
+
 def page_size_of(request: ledger_pb2.ListEntriesRequest | ledger_pb2.QuerySpendRequest) -> int:
     """How many entries, or sums, a page may have."""
     if not 0 <= request.page_size <= MAX_PAGE_SIZE:
@@ -158,7 +182,7 @@ def _lists(filters: Iterable[ledger_pb2.SpendFilter]) -> Lists:
     """Filters by their dimensions; none for most requests."""
     lists: dict[ledger_pb2.SpendDimension, Sequence[str]] = {}
     for each in filters:
-        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension == _DAY:
+        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension in _TIMES:
             raise _invalid("filters name a dimension twice, or one that nothing is filtered by.", "filters")
         if not 1 <= len(each.values) <= MAX_VALUES:
             raise _invalid(f"A filter has between 1 and {MAX_VALUES} values.", "filters")

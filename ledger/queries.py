@@ -100,6 +100,7 @@ DIMENSIONS: Mapping[ledger_pb2.SpendDimension, str] = {
     ledger_pb2.SPEND_DIMENSION_TAG: "tag",
     # Not a cast to date: the session's time zone must not matter.
     ledger_pb2.SPEND_DIMENSION_DAY: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+    ledger_pb2.SPEND_DIMENSION_HOUR: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24')",
 }
 
 

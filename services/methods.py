@@ -76,6 +76,9 @@ RECORD = Exchange("/gateway.v1.Ledger/Record", led.RecordFrame, led.StoredFrame,
 SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpendResponse, reads=True)
 LIST_ENTRIES = Unary("/gateway.v1.Ledger/ListEntries", led.ListEntriesRequest, led.ListEntriesResponse, reads=True)
 QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.QuerySpendResponse, reads=True)
+EXPORT_ENTRIES = Unary(
+    "/gateway.v1.Ledger/ExportEntries", led.ExportEntriesRequest, led.ExportEntriesResponse, reads=True
+)
 
 ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     INFERENCE,
@@ -102,4 +105,5 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     SUM_SPEND,
     LIST_ENTRIES,
     QUERY_SPEND,
+    EXPORT_ENTRIES,
 )

@@ -21,6 +21,7 @@ def matching(dimension: int, *values: str) -> ledger_pb2.SpendFilter:
 BAD_FILTERS = [
     [matching(ledger_pb2.SPEND_DIMENSION_UNSPECIFIED, "x")],
     [matching(ledger_pb2.SPEND_DIMENSION_DAY, "2026-01-01")],
+    [matching(ledger_pb2.SPEND_DIMENSION_HOUR, "2026-01-01T00")],
     [matching(99, "x")],
     [matching(ledger_pb2.SPEND_DIMENSION_KEY)],
     [matching(ledger_pb2.SPEND_DIMENSION_KEY, *("x" * 1_001))],

@@ -35,7 +35,11 @@ GROUP, MODEL, PROVIDER = (
     ledger_pb2.SPEND_DIMENSION_PROVIDER_MODEL,
     ledger_pb2.SPEND_DIMENSION_PROVIDER,
 )
-TAG, DAY = ledger_pb2.SPEND_DIMENSION_TAG, ledger_pb2.SPEND_DIMENSION_DAY
+TAG, DAY, HOUR = (
+    ledger_pb2.SPEND_DIMENSION_TAG,
+    ledger_pb2.SPEND_DIMENSION_DAY,
+    ledger_pb2.SPEND_DIMENSION_HOUR,
+)
 ORGANIZATION, END_USER, DEPLOYMENT, OPERATION, STATUS = (
     ledger_pb2.SPEND_DIMENSION_ORGANIZATION,
     ledger_pb2.SPEND_DIMENSION_END_USER,
@@ -52,6 +56,10 @@ def day_of(entry: ledger_pb2.Entry) -> str:
     return datetime.fromtimestamp(millis_of(entry.dispatch_id) / 1000, UTC).strftime("%Y-%m-%d")
 
 
+def hour_of(entry: ledger_pb2.Entry) -> str:
+    return datetime.fromtimestamp(millis_of(entry.dispatch_id) / 1000, UTC).strftime("%Y-%m-%dT%H")
+
+
 # What an entry is counted under.
 NAMES = {
     KEY: lambda entry: entry.principal.key_id,
@@ -61,6 +69,7 @@ NAMES = {
     MODEL: lambda entry: entry.provider_model,
     PROVIDER: lambda entry: entry.provider,
     DAY: day_of,
+    HOUR: hour_of,
     ORGANIZATION: lambda entry: entry.principal.organization_id,
     END_USER: lambda entry: entry.principal.end_user_id,
     DEPLOYMENT: lambda entry: entry.deployment_id,
@@ -293,7 +302,19 @@ def rows_read(plan):
 
 @pytest.mark.parametrize(
     "group_by",
-    [[KEY], [USER], [TEAM], [GROUP], [MODEL], [PROVIDER], [DAY], [PROVIDER, MODEL], [DAY, KEY, GROUP], list(NAMES)],
+    [
+        [KEY],
+        [USER],
+        [TEAM],
+        [GROUP],
+        [MODEL],
+        [PROVIDER],
+        [DAY],
+        [HOUR],
+        [PROVIDER, MODEL],
+        [DAY, KEY, GROUP],
+        list(NAMES),
+    ],
     ids=lambda dimensions: "+".join(ledger_pb2.SpendDimension.Name(each)[16:].lower() for each in dimensions),
 )
 async def test_grouped_sums_are_those_of_the_entries_dearest_first(store, entries, ask, group_by):
@@ -314,7 +335,7 @@ def added_up(keyed: Iterable[tuple[tuple[str, ...], ledger_pb2.Entry]]) -> dict[
     return {key: tuple(sums) for key, sums in expected.items()}
 
 
-@pytest.mark.parametrize("group_by", [[TAG], [DAY, TAG], [TAG, KEY, PROVIDER, MODEL]])
+@pytest.mark.parametrize("group_by", [[TAG], [HOUR, TAG], [TAG, KEY, PROVIDER, MODEL]])
 async def test_an_entry_counts_for_each_of_its_tags(store, entries, ask, group_by):
     await store.write(entries)
     rows = await all_rows(ask, group_by=group_by, page_size=1_000)
