@@ -7,9 +7,11 @@ import dataclasses
 import secrets as randomness
 import time
 from collections.abc import Coroutine
+from datetime import UTC
 from typing import NoReturn
 
 from keystore.admission import Admission
+from keystore.announcer import Announcer
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
 from keystore.extensions import Extensions
@@ -79,15 +81,15 @@ def build(runtime: Runtime) -> Role:
         log=log,
     )
     extensions = Extensions(keys, counters, standings, metrics, log)
+    announcer = Announcer(keys, counters, log)
     service = KeysService(
         store=store,
         keys=keys,
         tokens=tokens,
-        counters=counters,
+        announcer=announcer,
         spending=spending,
         standings=standings,
         now_ms=_now_ms,
-        log=log,
     )
     handlers = {**service.handlers, **AdmissionService(admission, extensions, peers, counters, rebuild).handlers}
     return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, handlers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.v1 import ledger_pb2
@@ -11,6 +12,7 @@ from keystore.policy.operations import Balance, Raise, Seed
 from keystore.policy.owners import Key, Owner
 from keystore.policy.scopes import Whose, in_period, parse
 from keystore.policy.standing import Account, Line, Standings, applied, model_lines
+from services.errors import GatewayError
 from services.ids import lowest_at
 from services.methods import SUM_SPEND
 from services.transport import Channel
@@ -77,6 +79,19 @@ class Spending:
         """What is spent and held by an owner, in the present period of its budget; nothing by one that has no calls."""
         line = self._standings.line_of(owner)
         return await self._of(line) if line is not None else Balance(0, 0)
+
+    async def of_gateway(self) -> tuple[int | None, Balance]:
+        """The budget of all calls together, if there is one; and what is spent and held in its present period."""
+        line = self._standings.of(None).lines[0]
+        return line.terms.max_budget_nano_usd, await self._of(line)
+
+    async def begin_new_key(self, key: Key) -> None:
+        """A new key has spent nothing. Without the counters they learn it from the ledger."""
+        accounts = self._accounts(_with_models(self._standings.line_of_key(key)))
+        seeds = [Seed(account.budget.scope, 0) for account in accounts]
+        if seeds:
+            with contextlib.suppress(GatewayError):
+                await self._counters.decide(seeds)
 
     async def begin_budgets_of_key(self, before: Key, after: Key) -> None:
         """Before a key gets other terms: see `_begin`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -24,6 +24,10 @@ class Kind(enum.StrEnum):
     BUDGET = "budget"
     TAG = "tag"
     ACCESS_GROUP = "access_group"
+
+
+# Of a user, in a team or in an organisation.
+MEMBERS = frozenset((Kind.TEAM_MEMBER, Kind.ORGANIZATION_MEMBER))
 
 
 class Owner(msgspec.Struct, frozen=True, eq=False):
@@ -82,6 +86,12 @@ class Directory:
         self._by_previous_token: dict[str, Key] = {}
         self._by_id: dict[str, Key] = {}
         self._owners: dict[tuple[Kind, str], Owner] = {}
+        # By user; of teams and of organisations.
+        self._memberships: dict[str, dict[tuple[Kind, str], Owner]] = {}
+
+    def has_token(self, token: str) -> bool:
+        """Whether a key has this token, or had it before, whatever the time."""
+        return token in self._by_token or token in self._by_previous_token
 
     def key_by_token(self, token: str, now_ms: int) -> Key | None:
         """The key with this token, or which had it before and still takes it."""
@@ -99,6 +109,10 @@ class Directory:
     def owner(self, kind: Kind, owner_id: str) -> Owner | None:
         """The owner of this kind with this id."""
         return self._owners.get((kind, owner_id))
+
+    def memberships(self, user_id: str) -> Collection[Owner]:
+        """Of teams and organisations."""
+        return self._memberships.get(user_id, {}).values()
 
     def put_key(self, key: Key) -> None:
         """A key is new, or has changed."""
@@ -122,10 +136,17 @@ class Directory:
 
     def put_owner(self, owner: Owner) -> None:
         """An owner is new, or has changed."""
-        self.generation += 1
+        self.remove_owner(owner.kind, owner.id)
         self._owners[owner.kind, owner.id] = owner
+        if owner.kind in MEMBERS:
+            self._memberships.setdefault(owner.user_id, {})[owner.kind, owner.id] = owner
 
     def remove_owner(self, kind: Kind, owner_id: str) -> None:
         """An owner is gone."""
         self.generation += 1
-        self._owners.pop((kind, owner_id), None)
+        owner = self._owners.pop((kind, owner_id), None)
+        if owner is not None and kind in MEMBERS:
+            of_user = self._memberships[owner.user_id]
+            del of_user[kind, owner_id]
+            if not of_user:
+                del self._memberships[owner.user_id]

@@ -228,6 +228,11 @@ class Standings:
             self._kept.clear()
             self._generation = self._directory.generation
 
+    def period_end_ms(self, line: Line, now_ms: int) -> int:
+        """When the present period of a budget ends; 0: there is none, or it is of all time."""
+        accounts = applied([line], now_ms, self._defaults).accounts
+        return accounts[0].end_ms if accounts else 0
+
     def _line(self, whose: Whose, owner_id: str, terms: Terms, default: Terms | None = None) -> Line:
         return Line(whose, owner_id, scope_of(whose, owner_id), self._filled(terms, default))
 

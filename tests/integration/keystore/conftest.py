@@ -20,6 +20,7 @@ from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from prometheus_client import CollectorRegistry
 
 from keystore.main import build
+from keystore.term_members import TERMS
 from services.config import Config, GeneralSettings, LitellmSettings
 from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
@@ -191,9 +192,15 @@ class Keystore:
 
     async def create_key(self, budget_nano_usd: int | None = None, **members: Any) -> tuple[str, keystore_pb2.Key]:
         """A new key: its secret, and itself."""
-        key = keystore_pb2.Key(max_budget_nano_usd=budget_nano_usd, **members)
+        key = self.key(max_budget_nano_usd=budget_nano_usd, **members)
         answer = await self.call(CREATE_KEY, keystore_pb2.CreateKeyRequest(key=key))
         return answer.secret, answer.key
+
+    @staticmethod
+    def key(**members: Any) -> keystore_pb2.Key:
+        """A key with these members of its own or of its terms."""
+        terms = {name: members.pop(name) for name in TERMS.intersection(members)}
+        return keystore_pb2.Key(terms=keystore_pb2.Terms(**terms), **members)
 
     @staticmethod
     def digest(secret: str) -> str:
