@@ -7,7 +7,6 @@ import dataclasses
 import secrets as randomness
 import time
 from collections.abc import Coroutine
-from datetime import UTC
 from typing import NoReturn
 
 from keystore.admission import Admission

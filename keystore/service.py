@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import tzinfo
 
 from gateway.v1 import keystore_pb2
 
@@ -46,8 +45,7 @@ MAX_TRIES = 20
 
 
 class KeysService:
-    """Offers the RPCs of Keys. Each change is announced before it is answered: it holds from the next admission on.
-    """
+    """Offers the RPCs of Keys. Each change is announced before it is answered: it holds from the next admission on."""
 
     def __init__(
         self,

@@ -9,7 +9,6 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from keystore.main import build
 from keystore.term_members import TERMS
-from services.config import Config, GeneralSettings, LitellmSettings
+from services.config import Config
+from services.default_terms import DefaultTerms, OwnerSettings
 from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
 from services.embedded.valkey import EmbeddedValkey
@@ -31,6 +31,7 @@ from services.inprocess import InProcessChannel
 from services.lifecycle import Role, Runtime
 from services.link import Link, LinkClosed
 from services.methods import ADMISSION, CREATE_KEY, SUM_SPEND
+from services.money import nano_from_usd
 from services.postgres import migrate
 from services.settings import Settings
 
@@ -65,10 +66,13 @@ class FakeLedger:
             raise unavailable("The ledger is away.")
         self.sums += 1
         excluded = set(request.excluded_ids)
+        # Of other scopes than keys and the whole this one knows nothing.
+        keys = [value for each in request.filters for value in each.values]
+        assert {each.dimension for each in request.filters} <= {ledger_pb2.SPEND_DIMENSION_KEY}
         costs = [
             cost
             for dispatch_id, key_id, cost in self.entries
-            if request.key_id in ("", key_id) and dispatch_id not in excluded
+            if (not keys or key_id in keys) and dispatch_id not in excluded and dispatch_id >= request.since_id
         ]
         return ledger_pb2.SumSpendResponse(cost_nano_usd=sum(costs), entries=len(costs))
 
@@ -250,8 +254,12 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         registry = CollectorRegistry()
         runtime = Runtime(
             config=Config(
-                litellm_settings=LitellmSettings(max_budget=Decimal(max_budget) if max_budget else None),
-                general_settings=GeneralSettings(global_max_parallel_requests=parallel),
+                owners=OwnerSettings(
+                    gateway=DefaultTerms(
+                        max_budget_nano_usd=nano_from_usd(max_budget) if max_budget else None,
+                        max_parallel_requests=parallel,
+                    )
+                )
             ),
             settings=Settings(
                 database_url=database or database_url,
