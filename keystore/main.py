@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import secrets as randomness
 import time
+import uuid
 from collections.abc import Coroutine
 from typing import NoReturn
 
@@ -14,15 +15,18 @@ from keystore.announcer import Announcer
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
 from keystore.extensions import Extensions
+from keystore.identity import IdentityService
 from keystore.inspection import Inspection
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
+from keystore.owner_service import OwnersService
 from keystore.peers import Peers
 from keystore.policy.defaults import Defaults
 from keystore.policy.standing import Standings
 from keystore.policy.terms import Terms
 from keystore.rebuild import Rebuild
 from keystore.reconciler import Reconciler
+from keystore.rotation import Rotation
 from keystore.secrets import Tokens
 from keystore.service import KeysService
 from keystore.spending import Spending
@@ -81,6 +85,30 @@ def build(runtime: Runtime) -> Role:
     )
     extensions = Extensions(keys, counters, standings, metrics, log)
     announcer = Announcer(keys, counters, log)
+    rotation = Rotation(
+        store=store,
+        tokens=tokens,
+        announcer=announcer,
+        grace_seconds=settings.rotation_grace_seconds,
+        now_ms=_now_ms,
+        log=log,
+    )
+    handlers = {
+        **_administration(store, keys, tokens, announcer, spending, standings),
+        **IdentityService(store=store, keys=keys, counters=counters, tokens=tokens, now_ms=_now_ms).handlers,
+        **AdmissionService(admission, extensions, peers, counters, rebuild).handlers,
+    }
+    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, rotation, handlers)
+
+
+def _administration(
+    store: Store,
+    keys: Keys,
+    tokens: Tokens,
+    announcer: Announcer,
+    spending: Spending,
+    standings: Standings,
+) -> Handlers:
     service = KeysService(
         store=store,
         keys=keys,
@@ -90,8 +118,15 @@ def build(runtime: Runtime) -> Role:
         standings=standings,
         now_ms=_now_ms,
     )
-    handlers = {**service.handlers, **AdmissionService(admission, extensions, peers, counters, rebuild).handlers}
-    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, handlers)
+    owners = OwnersService(
+        store=store,
+        announcer=announcer,
+        spending=spending,
+        standings=standings,
+        new_id=lambda: str(uuid.uuid4()),
+        now_ms=_now_ms,
+    )
+    return {**service.handlers, **owners.handlers}
 
 
 class KeystoreRole:
@@ -106,6 +141,7 @@ class KeystoreRole:
         extensions: Extensions,
         rebuild: Rebuild,
         reconciler: Reconciler,
+        rotation: Rotation,
         handlers: Handlers,
     ) -> None:
         self._store = store
@@ -115,6 +151,7 @@ class KeystoreRole:
         self._extensions = extensions
         self._rebuild = rebuild
         self._reconciler = reconciler
+        self._rotation = rotation
         self._handlers = handlers
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -136,6 +173,7 @@ class KeystoreRole:
             self._admission.run(),
             self._extensions.run(),
             self._reconciler.run(),
+            self._rotation.run(),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
 

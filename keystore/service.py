@@ -254,12 +254,11 @@ class KeysService:
         raise unavailable("The key is being changed by many; try again.")
 
     async def _holder(self, digest: bytes) -> KeyRow:
-        """The key that has the secret with this digest, or takes it still."""
-        token = self._tokens.token_of(digest)
-        for row in await self._store.keys.find([token]):
-            if token in (row.key.token, row.key.previous_token):
-                return row
-        raise _not_found()
+        """The key that opens with the secret of this digest now."""
+        rows = await self._store.keys.with_token(self._tokens.token_of(digest))
+        if not rows:
+            raise _not_found()
+        return rows[0]
 
     async def _find(self, name: str) -> KeyRow:
         return (await self._all(self._store.keys, [name]))[0]

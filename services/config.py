@@ -72,11 +72,12 @@ class LitellmSettings:
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
     """Secrets of the installation; the environment's are in `settings.py`. And how long single entries are
-    kept; None: for ever."""
+    kept; None: for ever. permits_weak_master_key: one that everybody knows may be used where others can reach it."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     maximum_spend_logs_retention_seconds: int | None = None
+    permits_weak_master_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
             general.secret("master_key"),
             general.secret("database_url"),
             _retention_seconds(general),
+            general.boolean("dangerously_permit_weak_or_unset_master_key") or False,
         ),
         router_settings=read_router_settings(router, litellm),
         owners=read_owner_settings(litellm, general),

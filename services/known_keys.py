@@ -144,6 +144,10 @@ READ: Mapping[str, Mapping[str, Key]] = {
     GENERAL: {
         "master_key": Key("text", "The admin's key. Default: `LITELLM_MASTER_KEY`."),
         "database_url": Key("URL", "PostgreSQL 15 or newer. Default: `DATABASE_URL`."),
+        "dangerously_permit_weak_or_unset_master_key": Key(
+            "true or false",
+            "Let a gateway that others can reach start with a master key that everybody knows, such as `sk-1234`.",
+        ),
         "global_max_parallel_requests": Key(_COUNT, "Calls at once, of all keys together. Default: any number."),
         "max_parallel_requests": Key(_COUNT, "Calls at once of a key that does not say. Default: any number."),
         "default_team_settings": Key(
@@ -225,7 +229,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             alerting_threshold allow_client_side_credentials allow_requests_on_db_unavailable allow_user_auth
             allowed_ips allowed_routes always_include_stream_usage
             background_health_checks cancel_on_disconnect completion_model coordination_redis custom_auth
-            custom_key_generate custom_sso dangerously_permit_weak_or_unset_master_key
+            custom_key_generate custom_sso
             database_connection_pool_limit database_connection_timeout
             default_team_disabled disable_adding_master_key_hash_to_db
             disable_budget_reservation disable_error_logs disable_master_key_return disable_prisma_schema_update

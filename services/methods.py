@@ -62,6 +62,7 @@ SET_KEY_BLOCKED = Unary("/gateway.v1.Keys/SetKeyBlocked", k.SetKeyBlockedRequest
 DELETE_KEYS = Unary("/gateway.v1.Keys/DeleteKeys", k.DeleteKeysRequest, k.DeleteKeysResponse)
 RESET_SPEND = Unary("/gateway.v1.Keys/ResetSpend", k.ResetSpendRequest, k.ResetSpendResponse)
 IDENTIFY = Unary("/gateway.v1.Keys/Identify", k.IdentifyRequest, k.IdentifyResponse, reads=True)
+NEXT_SECRET = Unary("/gateway.v1.Keys/NextSecret", k.NextSecretRequest, k.NextSecretResponse, reads=True)
 GET_GATEWAY_BUDGET = Unary(
     "/gateway.v1.Keys/GetGatewayBudget", k.GetGatewayBudgetRequest, k.GetGatewayBudgetResponse, reads=True
 )
@@ -94,6 +95,7 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     DELETE_KEYS,
     RESET_SPEND,
     IDENTIFY,
+    NEXT_SECRET,
     GET_GATEWAY_BUDGET,
     CREATE_OWNER,
     GET_OWNERS,

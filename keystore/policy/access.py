@@ -42,14 +42,19 @@ _MODEL_REASONS = {
 }
 
 
+def no_key() -> GatewayError:
+    """There is no such key."""
+    return GatewayError(
+        Reason.ERROR_REASON_KEY_INVALID,
+        "Authentication Error, Invalid proxy server token passed. There is no such key.",
+        param="key",
+    )
+
+
 def key_refusal(key: Key | None, now_ms: int) -> GatewayError | None:
     """Why this key may not be used for anything now; None when it may. `key` None: there is no such key."""
     if key is None:
-        return GatewayError(
-            Reason.ERROR_REASON_KEY_INVALID,
-            "Authentication Error, Invalid proxy server token passed. There is no such key.",
-            param="key",
-        )
+        return no_key()
     if key.blocked:
         return GatewayError(
             Reason.ERROR_REASON_KEY_BLOCKED,

@@ -21,8 +21,8 @@ async def test_terms_are_filled_from_what_keys_had_before(database_url: str, tmp
     await migrate(database_url, "keystore", tmp_path, log)
     connection = await asyncpg.connect(database_url)
     insert = """
-        INSERT INTO keystore.keys (key_id, token, key_name, models, max_budget_nano_usd, blocked, created_at, updated_at,
-            user_id, team_id, metadata, version, rpm_limit, tpm_limit, max_parallel_requests)
+        INSERT INTO keystore.keys (key_id, token, key_name, models, max_budget_nano_usd, blocked, created_at,
+            updated_at, user_id, team_id, metadata, version, rpm_limit, tpm_limit, max_parallel_requests)
         VALUES ($1, $1, 'sk-...', $2, $3, false, now(), now(), '', '', '{}', 1, $4, $5, $6)
     """
     await connection.execute(insert, "full", ["b", "a"], 0, 1, 0, 3)

@@ -109,3 +109,22 @@ def test_terms_survive_the_store_and_what_is_not_set_takes_no_room() -> None:
     terms = Terms(("a",), 0, "30d", rpm_limit=0, shadow=True, budget_id="b")
     assert msgspec.json.decode(msgspec.json.encode(terms), type=Terms) == terms
     assert msgspec.json.encode(Terms()) == b"{}"
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("uv"), st.sampled_from(["admin", "user", ""]))))
+def test_memberships_are_those_of_the_owners_that_are_there(steps: list[tuple[str, str, str]]) -> None:
+    """An empty role: the member leaves."""
+    directory, there = Directory(), {}
+    for team, user, role in steps:
+        owner_id = member_id(team, user)
+        before = directory.generation
+        if role:
+            there[owner_id] = Owner(Kind.TEAM_MEMBER, owner_id, role=role, user_id=user, team_id=team)
+            directory.put_owner(there[owner_id])
+        else:
+            there.pop(owner_id, None)
+            directory.remove_owner(Kind.TEAM_MEMBER, owner_id)
+        assert directory.generation > before
+    for user in "uvw":
+        expected = {(owner.team_id, owner.role) for owner in there.values() if owner.user_id == user}
+        assert {(owner.team_id, owner.role) for owner in directory.memberships(user)} == expected
