@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services import durations, known_keys
+from services.admin_defaults import AdminDefaults, read_admin_defaults
 from services.costs import Costs
 from services.default_terms import OwnerSettings, read_owner_settings
 from services.ignored import IgnoredKey, ignored_keys
@@ -56,28 +57,33 @@ _MONTH_SECONDS = 31 * 86_400
 
 # What every system takes as the name of a variable.
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class LitellmSettings:
     """`request_timeout`: of one attempt, in seconds. `drop_params`: drop what a provider does not know, instead of
-    refusing the call. `markups`: discounts and margins, for `markups.markup_of`."""
+    refusing the call. `markups`: discounts and margins, for `markups.markup_of`. `admin`: of keys, users and teams that
+    are made."""
 
     budget_exceeded_status_code: int = 422
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT_SECONDS
     drop_params: bool = False
     markups: Mapping[str, Markup] = field(default_factory=dict)
+    admin: AdminDefaults = field(default_factory=AdminDefaults)
 
 
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
-    """Secrets of the installation; the environment's are in `settings.py`. And how long single entries are
-    kept; None: for ever. permits_weak_master_key: one that everybody knows may be used where others can reach it."""
+    """Secrets of the installation; the environment's are in `settings.py`. And how long single entries are kept; None:
+    for ever. permits_weak_master_key: one that everybody knows may be used where others can reach it.
+    `litellm_key_header_name`: one more header that carries keys."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     maximum_spend_logs_retention_seconds: int | None = None
     permits_weak_master_key: bool = False
+    litellm_key_header_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +125,23 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
         Section.merged([file.section(name) for file in files])
         for name in (known_keys.LITELLM, known_keys.GENERAL, known_keys.ROUTER)
     )
+    settings = _litellm_settings(litellm)
     model_list, entries = read_entries(entry for file in files for entry in file.sections("model_list"))
     return Config(
         model_list=model_list,
-        litellm_settings=_litellm_settings(litellm),
+        litellm_settings=settings,
         general_settings=GeneralSettings(
             general.secret("master_key"),
             general.secret("database_url"),
             _retention_seconds(general),
             general.boolean("dangerously_permit_weak_or_unset_master_key") or False,
+            _header_name(general, "litellm_key_header_name"),
         ),
         router_settings=read_router_settings(router, litellm),
         owners=read_owner_settings(litellm, general),
         environment_variables=exported,
-        ignored=ignored_keys(
+        ignored=settings.admin.ignored
+        + ignored_keys(
             [
                 *_by_path(entries),
                 (known_keys.LITELLM, litellm),
@@ -147,6 +156,13 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
 def _by_path(entries: Sequence[EntrySections]) -> Iterator[tuple[str, Section]]:
     for written in entries:
         yield from zip((known_keys.ENTRY, known_keys.PARAMS, known_keys.INFO), written, strict=True)
+
+
+def _header_name(section: Section, name: str) -> str | None:
+    header = section.text(name)
+    if header is not None and not _HEADER_NAME.fullmatch(header):
+        raise ConfigError(section.place_of(name), "is no name of a header: letters, digits and - make one")
+    return header
 
 
 def _environment_variables(files: Sequence[Section]) -> dict[str, str]:
@@ -184,4 +200,5 @@ def _litellm_settings(section: Section) -> LitellmSettings:
         request_timeout=seconds(section, "request_timeout") or default.request_timeout,
         drop_params=section.boolean("drop_params") or default.drop_params,
         markups=read_markups(section),
+        admin=read_admin_defaults(section),
     )

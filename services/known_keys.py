@@ -139,6 +139,21 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "What is put on it after that; a value may also be `{percentage, fixed_amount}`, the amount in USD a call. "
             "`global`: of providers that have none.",
         ),
+        "default_key_generate_params": Key("mapping", "Members of `/key/generate` that its callers do not give."),
+        "upperbound_key_generate_params": Key(
+            "mapping",
+            "The most that a key may be made or changed with, and what it gets that names none: `max_budget`, "
+            "`budget_duration`, `duration`, `max_parallel_requests`, `tpm_limit`, `rpm_limit`.",
+        ),
+        "default_internal_user_params": Key("mapping", "Members of `/user/new` that its callers do not give."),
+        "max_internal_user_budget": Key("USD", "The same as `max_budget` there."),
+        "internal_user_budget_duration": Key("duration", "The same as `budget_duration` there."),
+        "default_team_params": Key("mapping", "Members of `/team/new` that its callers do not give."),
+        "key_generation_settings": Key(
+            "mapping",
+            "Who but admins makes keys: `personal_key_generation.allowed_user_roles`, "
+            "`team_key_generation.allowed_team_member_roles` (default `[admin]`), and `required_params` of both.",
+        ),
         **_RETRIES,
     },
     GENERAL: {
@@ -167,6 +182,7 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "How long single entries are kept, in whole days: `30d`, `72h`, `4w`, `6mo` (of 31 days); sums stay. At "
             "least a day. Default: for ever.",
         ),
+        "litellm_key_header_name": Key("name", "One more header that carries keys; it wins over all others."),
     },
     ROUTER: {
         "timeout": Key(_SECONDS, "Of one attempt. Default: `litellm_settings.request_timeout`."),
@@ -210,19 +226,19 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             add_function_to_prompt block_requests_for_models_without_pricing cache cache_params
             callbacks content_policy_fallbacks context_window_fallbacks
             custom_prometheus_metadata_labels custom_prometheus_tags custom_provider_map
-            default_internal_user_params default_key_generate_params default_team_params default_team_settings
+            default_team_settings
             disable_add_transform_inline_image_block disable_copilot_system_to_assistant
             disable_end_user_cost_tracking disable_end_user_cost_tracking_prometheus_only
             disable_hf_tokenizer_download enable_caching_on_provider_specific_optional_params
             enable_json_schema_validation enable_key_alias_format_validation enable_preview_features
             enable_redis_auth_cache expose_router_debug_in_errors extra_spend_tag_headers failure_callback force_ipv4
-            include_cost_in_streaming_usage internal_user_budget_duration json_logs key_generation_settings
-            langfuse_default_tags max_internal_user_budget
+            include_cost_in_streaming_usage json_logs
+            langfuse_default_tags
             max_ui_session_budget mcp_aliases model_alias_map model_group_settings modify_params
             priority_reservation priority_reservation_settings prometheus_metrics_config public_model_groups
             public_model_groups_links redact_user_api_key_info require_auth_for_metrics_endpoint service_callback
             service_callbacks set_verbose ssl_certificate ssl_verify store_audit_logs success_callback
-            turn_off_message_logging upperbound_key_generate_params use_chat_completions_url_for_anthropic_messages
+            turn_off_message_logging use_chat_completions_url_for_anthropic_messages
         """,
         GENERAL: """
             admin_only_routes admission_queue_timeout_seconds alert_to_webhook_url alert_types alerting alerting_args
@@ -239,7 +255,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             fail_closed_rate_limit_enforcement forward_client_headers_to_llm_api forward_llm_provider_auth_headers
             forward_openai_org_id health_check_concurrency health_check_details
             health_check_interval health_check_staleness_threshold image_generation_model infer_model_from_keys
-            key_management_settings key_management_system litellm_jwtauth litellm_key_header_name litellm_license
+            key_management_settings key_management_system litellm_jwtauth litellm_license
             max_in_flight_requests_per_worker max_queued_requests_per_worker
             max_request_size_mb max_response_size_mb maximum_spend_logs_cleanup_cron
             maximum_spend_logs_retention_interval missing_session_id

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from gateway.v1 import keystore_pb2, ledger_pb2
 
 from edge.admin.directory import MAX_NAMED, KeyDirectory
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of
+from edge.admin.endpoint import AdminRequest, AdminRoute, limit_of
 from edge.admin.key_members import key_row
 from edge.admin.questions import END_USER, KEY, MODEL, PROVIDER, TAG, USER, SpendQuestions
 from services.money import usd_from_nano
@@ -97,13 +97,10 @@ class SpendReports:
     def routes(self) -> list[AdminRoute]:
         """The table."""
         return [
-            *(
-                AdminRoute("GET", report.path, Access.ANY_KEY, functools.partial(self.report, report))
-                for report in REPORTS
-            ),
-            AdminRoute("POST", END_USERS.path, Access.ANY_KEY, self.end_users),
-            AdminRoute("GET", "/global/spend/keys", Access.ANY_KEY, self.totals_of_keys),
-            AdminRoute("GET", "/spend/keys", Access.ANY_KEY, self.keys),
+            *(AdminRoute("GET", report.path, functools.partial(self.report, report)) for report in REPORTS),
+            AdminRoute("POST", END_USERS.path, self.end_users),
+            AdminRoute("GET", "/global/spend/keys", self.totals_of_keys),
+            AdminRoute("GET", "/spend/keys", self.keys),
         ]
 
     async def report(self, report: Report, request: AdminRequest) -> object:

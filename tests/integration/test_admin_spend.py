@@ -11,8 +11,14 @@ from services.errors import GatewayError, Reason
 from tests.edge_scene import Scene
 
 SUM = 72_500
+MODELS = keystore_pb2.Terms(models=["org/large"])
 OWN = keystore_pb2.Key(
-    key_id="id-1", token="token-1", key_name="sk-...abcd", key_alias="ci", models=["org/large"], user_id="u1"
+    key_id="id-1",
+    token="token-1",
+    key_name="sk-...abcd",
+    key_alias="ci",
+    terms=keystore_pb2.Terms(models=["org/large"]),
+    user_id="u1",
 )
 
 
@@ -72,7 +78,7 @@ async def test_a_keystore_that_is_away_is_not_a_deleted_key(scene: Scene) -> Non
     def away(name: str) -> keystore_pb2.Key:
         raise GatewayError(Reason.ERROR_REASON_UNAVAILABLE, "away")
 
-    scene._key = away  # type: ignore[method-assign]
+    scene.kept.key = away  # type: ignore[method-assign]
     scene.spend = sums(("id-1",))
     async with scene.client() as client:
         assert (await client.get("/spend/keys")).status_code == 503
