@@ -142,7 +142,7 @@ def ask(
     """The question that an edge's frame comes to, as things are now.
 
     A model without a known price holds nothing, but what it costs after all is counted. While no prices are known at
-    all (None), nothing can be held, and calls under a budget must wait.
+    all (None), nothing can be held, and calls under a budget that refuses must wait.
     """
     standing = standings.of(key)
     model = standing.aliases.get(admit.model, "")
@@ -158,7 +158,7 @@ def ask(
         applied = standings.applied(
             key, model or admit.model, admit.end_user_id, tags_of(key, admit.tags), millis_of(admit.dispatch_id)
         )
-        if applied.budgets:
+        if any(not budget.shadow for budget in applied.budgets):
             refused = _without_bound(admit, standings.defaults.strict, prices)
     price = (prices or {}).get(model or admit.model, Prices())
     needed = _size_of(admit, price)

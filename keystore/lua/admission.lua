@@ -90,8 +90,11 @@ if not seen or now < seen or now - seen >= interval then
         local ended = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, SWEEP)
         for _, id in ipairs(ended) do
             local amount, names = redis.call('HGET', amounts, id), redis.call('HGET', scopes, id)
-            for scope in each_scope(names) do
-                redis.call('HINCRBY', held, scope, 0 - amount)
+            -- Of nothing held there may be no counter any more (forget.lua).
+            if amount ~= '0' then
+                for scope in each_scope(names) do
+                    redis.call('HINCRBY', held, scope, 0 - amount)
+                end
             end
             release(id, names, nil)
             redis.call('HDEL', amounts, id)
@@ -256,11 +259,11 @@ function operations.extend()
     end
     local names, more = redis.call('HGET', scopes, id), wanted - amount
     for scope in each_scope(names) do
-        if not caps[scope] then
+        local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
+        if not caps[scope] or not gone then
             return { 'gone' }
         end
         if not is_shadow(caps[scope]) then
-            local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
             local left = caps[scope] - gone - kept
             if left < math.max(1, smallest - amount) then
                 return { 'exceeded', rows[scope], gone, kept }
@@ -282,9 +285,14 @@ function operations.settle()
     if not names then
         return { 'duplicate' }
     end
+    -- Where money is held there are counters. Others may have been dropped with their period (forget.lua): of such a
+    -- scope nothing is known any more, and one cost is not what was spent in it.
+    local holds = amount and amount ~= '0'
     for scope in each_scope(names) do
-        redis.call('HINCRBY', spent, scope, cost)
-        if amount then
+        if holds or redis.call('HEXISTS', spent, scope) == 1 then
+            redis.call('HINCRBY', spent, scope, cost)
+        end
+        if holds then
             redis.call('HINCRBY', held, scope, 0 - amount)
         end
     end

@@ -1,5 +1,5 @@
 -- Drops scopes of periods that have ended, as far as nothing is held in them. KEYS: state, spent, held. ARGV: epoch, then
--- the scopes. A hold that expired and is settled after that counts in a scope that nobody asks for; it is dropped again.
+-- the scopes. A hold that expired, or holds nothing, and is settled after that does not count in them any more.
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'phase')
 if known[1] ~= ARGV[1] or known[2] ~= 'ready' then
     return 0

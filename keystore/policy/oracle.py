@@ -68,12 +68,14 @@ class Oracle:
         }
         return Look(self._spent[scope], unsettled)
 
-    def forget(self, scopes: Sequence[str]) -> None:
-        """`lua/forget.lua`."""
+    def forget(self, scopes: Sequence[str]) -> int:
+        """`lua/forget.lua`: how many were dropped."""
+        dropped = 0
         for scope in scopes:
             if not self._held.get(scope):
-                self._spent.pop(scope, None)
+                dropped += self._spent.pop(scope, None) is not None
                 self._held.pop(scope, None)
+        return dropped
 
     def correct(self, scope: str, amount_nano_usd: int) -> None:
         """`lua/correct.lua`, where it does something."""
@@ -147,7 +149,7 @@ class Oracle:
         budgets = {budget.scope: budget for budget in asked.budgets}
         more = asked.wanted_nano_usd - amount
         for scope in self._scopes[asked.dispatch_id]:
-            if scope not in budgets:
+            if scope not in budgets or scope not in self._spent:
                 return False
             if budgets[scope].shadow:
                 continue
@@ -166,8 +168,9 @@ class Oracle:
         self._rates.release(asked.dispatch_id, asked.tokens, now_ms)
         amount = self._amounts.pop(asked.dispatch_id, None)
         for scope in self._scopes.pop(asked.dispatch_id):
-            self._spent[scope] += asked.cost_nano_usd
-            self._held[scope] -= amount or 0
+            if scope in self._spent:  # else it was dropped with its period: nothing is known of it any more
+                self._spent[scope] += asked.cost_nano_usd
+                self._held[scope] -= amount or 0
         self._leases.pop(asked.dispatch_id, None)
         self._tombs.pop(asked.dispatch_id, None)
         return Settled.EXPIRED if amount is None else Settled.HELD
@@ -187,7 +190,7 @@ class Oracle:
             left = len(ended) == SWEEP
             for dispatch_id in ended:
                 amount = self._amounts.pop(dispatch_id)
-                for scope in self._scopes[dispatch_id]:
+                for scope in self._scopes[dispatch_id] if amount else ():
                     self._held[scope] -= amount
                 del self._leases[dispatch_id]
                 self._rates.release(dispatch_id, None, now_ms)
