@@ -93,9 +93,12 @@ def build(runtime: Runtime) -> Role:
         now_ms=_now_ms,
         log=log,
     )
+    identity = IdentityService(
+        store=store, keys=keys, standings=standings, counters=counters, tokens=tokens, now_ms=_now_ms
+    )
     handlers = {
         **_administration(store, keys, tokens, announcer, spending, standings),
-        **IdentityService(store=store, keys=keys, counters=counters, tokens=tokens, now_ms=_now_ms).handlers,
+        **identity.handlers,
         **AdmissionService(admission, extensions, peers, counters, rebuild).handlers,
     }
     return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, rotation, handlers)

@@ -22,6 +22,7 @@ from keystore.spending import Spending
 from keystore.store import Store
 from keystore.store_audit import WantedChanges
 from keystore.store_owners import WantedOwners
+from services.durations import parse, period_at
 from services.errors import GatewayError, Reason, unavailable
 from services.methods import CREATE_OWNER, DELETE_OWNERS, GET_OWNERS, LIST_CHANGES, LIST_OWNERS, UPDATE_OWNER
 from services.transport import Handlers
@@ -215,9 +216,16 @@ class OwnersService:
         return [self._shown(row, balance) for row, balance in zip(rows, balances, strict=True)]
 
     def _shown(self, row: OwnerRow, balance: Balance | None) -> keystore_pb2.Owner:
-        line = self._standings.line_of(row.owner)
-        ends_ms = self._standings.period_end_ms(line, self._now_ms()) if line is not None else 0
-        return shown(row, balance, ends_ms)
+        return shown(row, balance, self._period_end_ms(row.owner))
+
+    def _period_end_ms(self, owner: Owner) -> int:
+        """Of its budget; a budget's own period is that of all who refer to it. 0: there is none."""
+        line, terms = self._standings.line_of(owner), owner.terms
+        if line is not None:
+            return self._standings.period_end_ms(line, self._now_ms())
+        if terms.max_budget_nano_usd is None or not terms.budget_duration:
+            return 0
+        return period_at(parse(terms.budget_duration), self._now_ms(), self._standings.defaults.zone).end_ms
 
     async def _balance_if_known(self, owner: Owner) -> Balance | None:
         """What is done must not be told as failed because the ledger is away."""

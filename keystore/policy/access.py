@@ -71,6 +71,14 @@ def key_refusal(key: Key | None, now_ms: int) -> GatewayError | None:
     return None
 
 
+def blocked_refusal(blocked: Owner) -> GatewayError:
+    """Nothing may be done with the keys of somebody who is blocked."""
+    name, advice = _BLOCKED[blocked.kind]
+    return GatewayError(
+        Reason.ERROR_REASON_KEY_BLOCKED, f"Authentication Error, {name}={blocked.id} is blocked. {advice}", param="None"
+    )
+
+
 def call_refusal(
     key: Key, standing: Standing, customer: Owner | None, customers: Rule | None, model: str, operation: int
 ) -> GatewayError | None:
@@ -85,12 +93,7 @@ def call_refusal(
         )
     blocked = next(iter(standing.blocked), None) or (customer if customer is not None and customer.blocked else None)
     if blocked is not None:
-        name, advice = _BLOCKED[blocked.kind]
-        return GatewayError(
-            Reason.ERROR_REASON_KEY_BLOCKED,
-            f"Authentication Error, {name}={blocked.id} is blocked. {advice}",
-            param="None",
-        )
+        return blocked_refusal(blocked)
     for rule in standing.rules:
         if not rule.allowed.allows(model):
             return _model_refusal(rule.whose, model)

@@ -54,9 +54,10 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class FakeLedger:
-    """Entries as (dispatch id, key id, cost)."""
+    """Entries as (dispatch id, key id, cost); what else an entry says of who called is in `others`."""
 
     entries: list[tuple[bytes, str, int]] = field(default_factory=list)
+    others: dict[bytes, dict[int, str]] = field(default_factory=dict)
     away: bool = False
     sums: int = 0
 
@@ -66,15 +67,19 @@ class FakeLedger:
             raise unavailable("The ledger is away.")
         self.sums += 1
         excluded = set(request.excluded_ids)
-        # Of other scopes than keys and the whole this one knows nothing.
-        keys = [value for each in request.filters for value in each.values]
-        assert {each.dimension for each in request.filters} <= {ledger_pb2.SPEND_DIMENSION_KEY}
         costs = [
             cost
             for dispatch_id, key_id, cost in self.entries
-            if (not keys or key_id in keys) and dispatch_id not in excluded and dispatch_id >= request.since_id
+            if all(self._said(dispatch_id, key_id, each.dimension) in each.values for each in request.filters)
+            and dispatch_id not in excluded
+            and dispatch_id >= request.since_id
         ]
         return ledger_pb2.SumSpendResponse(cost_nano_usd=sum(costs), entries=len(costs))
+
+    def _said(self, dispatch_id: bytes, key_id: str, dimension: int) -> str:
+        if dimension == ledger_pb2.SPEND_DIMENSION_KEY:
+            return key_id
+        return self.others.get(dispatch_id, {}).get(dimension, "")
 
 
 class Peer:

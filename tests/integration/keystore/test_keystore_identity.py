@@ -63,8 +63,7 @@ async def test_a_holder_has_the_role_and_the_places_of_the_key_s_user(start_keys
         assert (list(found.organization_ids), list(found.admin_organization_ids)) == (["o"], ["o"])
     blocked = keystore_pb2.Owner(kind=USER, id="u", blocked=True)
     await first.call(UPDATE_OWNER, keystore_pb2.UpdateOwnerRequest(owner=blocked, members=["blocked"]))
-    found = await _identify(second, secret)
-    assert (found.role, list(found.team_ids), list(found.organization_ids)) == ("", [], [])
+    assert await _refused(_identify(second, secret)) == Reason.ERROR_REASON_KEY_BLOCKED
     # A key of nobody's is nobody.
     other, _ = await first.create_key()
     assert (await _identify(second, other)).role == ""

@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from gateway.v1 import keystore_pb2
+from gateway.v1 import keystore_pb2, ledger_pb2
 from gateway.v1.errors_pb2 import ErrorReason as Reason
 
 from keystore.policy.owners import Kind
 from services.errors import GatewayError
+from services.ids import IdMint
 from services.methods import CREATE_OWNER, DELETE_OWNERS, GET_KEY, GET_OWNERS, LIST_OWNERS, UPDATE_KEY, UPDATE_OWNER
 
 Terms, ModelTerms = keystore_pb2.Terms, keystore_pb2.ModelTerms
@@ -26,7 +27,8 @@ async def _create(keystore: Any, kind: str, owner_id: str = "", by: str = "", **
 
 
 async def _get(keystore: Any, kind: str, *ids: str) -> list[keystore_pb2.Owner]:
-    return list((await keystore.call(GET_OWNERS, keystore_pb2.GetOwnersRequest(kind=_kind(kind), ids=ids))).owners)
+    request = keystore_pb2.GetOwnersRequest(kind=_kind(kind), ids=ids, with_spend=len(ids) < 100)
+    return list((await keystore.call(GET_OWNERS, request)).owners)
 
 
 async def _update(keystore: Any, kind: str, owner_id: str, *names: str, **members: Any) -> keystore_pb2.Owner:
@@ -104,7 +106,10 @@ async def test_an_owner_of_each_kind_reads_back_as_it_was_made(keystore: Any) ->
         assert owner.created_ms == owner.updated_ms > 0
         assert owner.alias == "A"
     assert (made[3].terms, made[3].member_terms) == (with_models, full)
+    # All but the group of models have a budget for a month.
+    assert len({owner.budget_reset_ms for owner in made[:-1]}) == 1
     assert made[1].budget_reset_ms > made[1].created_ms
+    assert made[-1].budget_reset_ms == 0
 
 
 @pytest.mark.parametrize(
@@ -215,9 +220,12 @@ async def test_a_change_is_in_the_directory_of_every_keystore_with_the_next_deci
     await _create(first, "team", "t")
     secret, _ = await first.create_key(team_id="t")
     edge = await second.edge()
-    for blocked in (True, False, True):
+    for blocked in (True, False):
         await _update(first, "team", "t", blocked=blocked)
-        await edge.admit(secret)
+        if blocked:
+            assert (await _refused(edge.admit(secret)))[0] == Reason.ERROR_REASON_KEY_BLOCKED
+        else:
+            await edge.admit(secret)
         team = second.role._keys.directory.owner(Kind.TEAM, "t")
         assert team is not None
         assert team.blocked is blocked
@@ -315,6 +323,34 @@ async def test_owners_are_listed_by_pages_the_newest_first(keystore: Any) -> Non
         assert (await _refused(_list(keystore, "user", **wrong)))[0] == INVALID
     ids = [f"u{number}" for number in range(1_001)]
     assert (await _refused(_get(keystore, "user", *ids)))[0] == INVALID
+
+
+async def test_what_owners_have_spent_is_told_where_it_is_asked_for_and_known(keystore: Any, ledger: Any) -> None:
+    ids = IdMint()
+    team, end_user = ledger_pb2.SPEND_DIMENSION_TEAM, ledger_pb2.SPEND_DIMENSION_END_USER
+    for cost, said in ((5, {team: "t"}), (7, {team: "t", end_user: "c"}), (11, {team: "other"})):
+        dispatch_id = ids.new()
+        ledger.entries.append((dispatch_id, "k", cost))
+        ledger.others[dispatch_id] = said
+    # A budget that comes later knows what was spent before it; of an owner without one the ledger is asked.
+    budget = Terms(max_budget_nano_usd=100, budget_duration="1mo")
+    await _create(keystore, "team", "t")
+    assert (await _update(keystore, "team", "t", "terms", terms=budget)).spent_nano_usd == 12
+    assert (await _create(keystore, "customer", "c")).spent_nano_usd == 7
+    await _create(keystore, "budget", "b", terms=budget)
+    wanted = {"kind": _kind("team"), "page": 1, "size": 9}
+    (listed,) = (await keystore.call(LIST_OWNERS, keystore_pb2.ListOwnersRequest(**wanted, with_spend=True))).owners
+    assert (listed.spent_nano_usd, listed.held_nano_usd) == (12, 0)
+    (listed,) = (await keystore.call(LIST_OWNERS, keystore_pb2.ListOwnersRequest(**wanted))).owners
+    assert not listed.HasField("spent_nano_usd")
+    ledger.away = True
+    request = keystore_pb2.GetOwnersRequest(kind=_kind("customer"), ids=["c"], with_spend=True)
+    (unknown,) = (await keystore.call(GET_OWNERS, request)).owners
+    assert not unknown.HasField("spent_nano_usd")
+    # It gets no budget whose beginning nobody knows, and stays as it was.
+    asked = _update(keystore, "customer", "c", "terms", "alias", terms=budget, alias="poor")
+    assert (await _refused(asked))[0] == Reason.ERROR_REASON_UNAVAILABLE
+    assert (await _get(keystore, "customer", "c"))[0].alias == ""
 
 
 async def test_more_than_fits_into_an_answer_is_refused_and_not_sent(keystore: Any) -> None:
