@@ -146,6 +146,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
                 *_by_path(entries),
                 (known_keys.LITELLM, litellm),
                 (known_keys.GENERAL, general),
+                (known_keys.TEAMS, general.section("default_team_settings")),
                 (known_keys.ROUTER, router),
                 *((known_keys.TOP, file) for file in files),
             ]
