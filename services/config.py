@@ -17,6 +17,7 @@ from pathlib import Path
 
 from services import known_keys
 from services.costs import Costs
+from services.deliveries import ExportWebhook, read_webhook
 from services.ignored import IgnoredKey, ignored_keys
 from services.include import MAX_FILE_BYTES, read_files
 from services.markups import Markup, read_markups
@@ -71,11 +72,12 @@ class LitellmSettings:
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
     """Secrets of the installation; the environment's are in `settings.py`. And how many calls may go on at once, of all
-    keys together; None: any number."""
+    keys together; None: any number. And where entries are delivered to."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     global_max_parallel_requests: int | None = None
+    export_webhook: ExportWebhook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
             general.secret("master_key"),
             general.secret("database_url"),
             general.integer("global_max_parallel_requests", lowest=0, highest=MAX_COUNT),
+            read_webhook(general),
         ),
         router_settings=read_router_settings(router, litellm),
         environment_variables=exported,

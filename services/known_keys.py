@@ -139,6 +139,10 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "master_key": Key("text", "The admin's key. Default: `LITELLM_MASTER_KEY`."),
         "database_url": Key("URL", "PostgreSQL 15 or newer. Default: `DATABASE_URL`."),
         "global_max_parallel_requests": Key(_COUNT, "Calls at once, of all keys together. Default: any number."),
+        "export_webhook": Key(
+            "{url, secret, headers}",
+            "An address that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
     },
     ROUTER: {
         "timeout": Key(_SECONDS, "Of one attempt. Default: `litellm_settings.request_timeout`."),
