@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from ledger.delivery.bucket import Bucket
 from ledger.delivery.deliverer import Deliverer
 from ledger.delivery.http import Sender
 from ledger.delivery.sink import Sink
@@ -39,8 +40,8 @@ def _deliverers(runtime: Runtime, store: Store) -> Sequence[Deliverer]:
     sinks: list[Sink] = []
     if general.export_webhook is not None:
         sinks.append(Webhook(general.export_webhook, Sender(), time.time))
-    if not sinks:
-        return ()
+    if general.export_bucket is not None:
+        sinks.append(Bucket(general.export_bucket, Sender(), time.time))
     deliveries, metrics, holder = DeliveryStore(store.pool), DeliveryMetrics(runtime.registry), uuid.uuid4()
     return [Deliverer(sink, deliveries, holder, metrics, runtime.log) for sink in sinks]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from services import known_keys
 from services.costs import Costs
-from services.deliveries import ExportWebhook, read_webhook
+from services.deliveries import ExportBucket, ExportWebhook, read_bucket, read_webhook
 from services.ignored import IgnoredKey, ignored_keys
 from services.include import MAX_FILE_BYTES, read_files
 from services.markups import Markup, read_markups
@@ -78,6 +78,7 @@ class GeneralSettings:
     database_url: str | None = field(default=None, repr=False)
     global_max_parallel_requests: int | None = None
     export_webhook: ExportWebhook | None = None
+    export_bucket: ExportBucket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
             general.secret("database_url"),
             general.integer("global_max_parallel_requests", lowest=0, highest=MAX_COUNT),
             read_webhook(general),
+            read_bucket(general),
         ),
         router_settings=read_router_settings(router, litellm),
         environment_variables=exported,

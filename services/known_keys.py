@@ -143,6 +143,10 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "{url, secret, headers}",
             "An address that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
         ),
+        "export_bucket": Key(
+            "{bucket, prefix, region, endpoint, access_key_id, secret_access_key, session_token}",
+            "A bucket, as of S3, that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
     },
     ROUTER: {
         "timeout": Key(_SECONDS, "Of one attempt. Default: `litellm_settings.request_timeout`."),

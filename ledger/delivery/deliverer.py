@@ -20,11 +20,11 @@ from services.errors import GatewayError
 
 # Between two looks for what has arrived.
 IDLE_SECONDS = 1.0
-# Longer than a delivery may take.
-HOLD_SECONDS = 120.0
-DELIVERY_SECONDS = 90.0
-# Batches that are looked at together; each has at most as many entries as a transaction.
-LOOK_BATCHES = 100
+# Longer than a delivery may take, with what is asked of PostgreSQL before and after it.
+HOLD_SECONDS = 60.0
+DELIVERY_SECONDS = 30.0
+# Batches that travel together at most. While calls are few, a batch is of one entry.
+MOST_BATCHES = 1_000
 # Pauses after failures double from the first to the last; a receiver may ask for a longer one, up to the last.
 FIRST_PAUSE_SECONDS = 1.0
 LAST_PAUSE_SECONDS = 300.0
@@ -101,7 +101,7 @@ class Deliverer:
             self._metrics.lag_seconds(name, 0.0)
             return IDLE_SECONDS
         await self._give_up()
-        waiting = await self._store.next(name, LOOK_BATCHES)
+        waiting = await self._store.next(name, MOST_BATCHES, self._sink.most_entries)
         self._metrics.lag_seconds(name, waiting[0].waited_seconds if waiting else 0.0)
         batches = self._first_of(waiting)
         if not batches:
@@ -135,7 +135,7 @@ class Deliverer:
             if batches and entries > self._sink.most_entries:
                 return batches
             batches.append(batch)
-        is_full = entries >= self._sink.most_entries or len(waiting) >= LOOK_BATCHES
+        is_full = entries >= self._sink.most_entries or len(waiting) >= MOST_BATCHES
         return batches if batches and (is_full or batches[0].waited_seconds >= self._sink.wait_seconds) else ()
 
     async def _deliver(self, batches: Sequence[Arrival]) -> None:

@@ -9,7 +9,8 @@ import httpx
 
 from ledger.delivery.sink import Later
 
-TIMEOUT_SECONDS = 30.0
+# Several requests may make up a delivery.
+TIMEOUT_SECONDS = 15.0
 
 
 class Sender:

@@ -26,10 +26,16 @@ UPDATE ledger.sinks SET holder = $2, held_until = now() + $3 * interval '1 secon
 WHERE name = $1 AND (holder = $2 OR held_until < now()) RETURNING name
 """
 _LET_GO = "UPDATE ledger.sinks SET held_until = '-infinity' WHERE name = $1 AND holder = $2"
-# $1 name, $2 how many batches.
+# $1 name, $2 how many batches, $3 how many entries: with the batch in which they are full.
 _NEXT = """
-SELECT number, dispatch_ids, refusals, extract(epoch FROM now() - arrived_at)::float8 AS waited_seconds
-FROM ledger.arrivals WHERE sink = $1 AND refusal IS NULL ORDER BY number LIMIT $2
+SELECT number, dispatch_ids, extract(epoch FROM now() - arrived_at)::float8 AS waited_seconds
+FROM (
+    SELECT *, sum(cardinality(dispatch_ids)) OVER (ORDER BY number) AS running
+    FROM (
+        SELECT * FROM ledger.arrivals WHERE sink = $1 AND refusal IS NULL ORDER BY number LIMIT $2
+    ) AS oldest
+) AS counted
+WHERE running - cardinality(dispatch_ids) < $3 ORDER BY number
 """
 _ENTRIES = f"""
 SELECT {", ".join(Row.__struct_fields__)} FROM ledger.every_entry
@@ -55,7 +61,6 @@ class Arrival:
 
     number: int
     dispatch_ids: Sequence[uuid.UUID]
-    refusals: int
     waited_seconds: float
 
 
@@ -81,10 +86,10 @@ class DeliveryStore:
         with mapped():
             await self._pool().execute(_LET_GO, sink, holder)
 
-    async def next(self, sink: str, limit: int) -> list[Arrival]:
-        """The oldest batches that wait."""
+    async def next(self, sink: str, batches: int, entries: int) -> list[Arrival]:
+        """The oldest that wait: at most so many batches, and no more once there are so many entries."""
         with mapped():
-            return [Arrival(**row) for row in await self._pool().fetch(_NEXT, sink, limit)]
+            return [Arrival(**row) for row in await self._pool().fetch(_NEXT, sink, batches, entries)]
 
     async def records(self, dispatch_ids: Sequence[uuid.UUID]) -> list[asyncpg.Record]:
         """Entries by their ids, in their order, for `entries_of`; without those that are there no more."""
