@@ -181,6 +181,14 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "least a day. Default: for ever.",
         ),
         "litellm_key_header_name": Key("name", "One more header that carries keys; it wins over all others."),
+        "export_webhook": Key(
+            "{url, secret, headers}",
+            "An address that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
+        "export_bucket": Key(
+            "{bucket, prefix, region, endpoint, access_key_id, secret_access_key, session_token}",
+            "A bucket, as of S3, that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
     },
     TEAMS: {
         "max_budget": Key("USD", "What a team may spend in `budget_duration`. Default: any amount."),
