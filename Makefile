@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?= --config examples/config.yaml
 
-.PHONY: run install test test-slow check bench protos lock clean
+.PHONY: run install test test-slow check bench bench-ledger protos lock clean
 
 run: install
 	@exec $(BIN)/tollhouse up $(ARGS)
@@ -26,6 +26,9 @@ check: install
 
 bench: install
 	@exec $(BIN)/python -m bench
+
+bench-ledger: install
+	@exec $(BIN)/python -m bench.ledger
 
 protos: install
 	$(BIN)/python hatch_build.py

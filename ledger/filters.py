@@ -73,6 +73,12 @@ class SpendQuestion:
     offset: int = 0
     lists: Lists = field(default_factory=dict)
 
+    @property
+    def is_of_whole_days(self) -> bool:
+        """Whether sums by the day answer it."""
+        ends = (self.first_hour or 0, self.end_hour or 0)
+        return not any(hour % 24 for hour in ends) and ledger_pb2.SPEND_DIMENSION_HOUR not in self.dimensions
+
 
 @dataclass(frozen=True, slots=True)
 class SumQuestion:

@@ -67,7 +67,8 @@ WITH covered AS MATERIALIZED (
     ON CONFLICT (dispatch_id) DO NOTHING
     RETURNING *
 ), fresh AS MATERIALIZED (
-    SELECT ledger.hour_of(dispatch_id) AS hour, sha256(convert_to(({_FACTS})::text, 'UTF8')) AS fact, new.*
+    SELECT ledger.hour_of(dispatch_id) AS hour, ledger.day_of(dispatch_id) AS day,
+           sha256(convert_to(({_FACTS})::text, 'UTF8')) AS fact, new.*
     FROM (SELECT * FROM stored UNION ALL SELECT * FROM belated) AS new
 ), fresh_tag AS (
     SELECT fresh.*, tag FROM fresh, jsonb_array_elements_text(tags) AS tag
@@ -75,6 +76,10 @@ WITH covered AS MATERIALIZED (
     {_upsert("rollup_hour", "hour, fact", "fresh")}
 ), hour_tags AS (
     {_upsert("rollup_hour_tag", "hour, tag, fact", "fresh_tag")}
+), days AS (
+    {_upsert("rollup_day", "day, fact", "fresh")}
+), day_tags AS (
+    {_upsert("rollup_day_tag", "day, tag, fact", "fresh_tag")}
 )
 SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM belated) AS late
 """  # noqa: S608 (from constants alone)
@@ -84,7 +89,7 @@ REJECT = """
 INSERT INTO ledger.rejected (entry_sha256, entry, reason) VALUES ($1, $2, $3) ON CONFLICT (entry_sha256) DO NOTHING
 """
 
-# What each dimension of spend is in SQL.
+# What each dimension of spend is in SQL; `unit` is the rollup's: day or hour.
 DIMENSIONS: Mapping[ledger_pb2.SpendDimension, str] = {
     ledger_pb2.SPEND_DIMENSION_KEY: "key_id",
     ledger_pb2.SPEND_DIMENSION_USER: "user_id",
@@ -99,7 +104,7 @@ DIMENSIONS: Mapping[ledger_pb2.SpendDimension, str] = {
     ledger_pb2.SPEND_DIMENSION_STATUS: "status::text",
     ledger_pb2.SPEND_DIMENSION_TAG: "tag",
     # Not a cast to date: the session's time zone must not matter.
-    ledger_pb2.SPEND_DIMENSION_DAY: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+    ledger_pb2.SPEND_DIMENSION_DAY: "to_char({unit} AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
     ledger_pb2.SPEND_DIMENSION_HOUR: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24')",
 }
 
@@ -108,22 +113,25 @@ def sum_spend(filtered: Sequence[ledger_pb2.SpendDimension]) -> str:
     """The statement that sums what matches a list of values in each of these dimensions, from a moment on.
 
     $1 the first id, $2 its hour since the epoch, $3 the lowest and $4 the highest id of that hour, $5 ids to leave out,
-    then the lists. Whole hours are in a rollup; entries are read where the first one is not whole. What is recorded of
-    the ids to leave out is in one or the other and is taken off again. One statement sees all three at one moment,
-    since a batch commits its entries and their sums together.
+    then the lists. Days after the first and hours of the first are in rollups; entries are read where the first hour is
+    not whole. What is recorded of the ids to leave out is in one of these and is taken off again. One statement sees
+    all at one moment, since a batch commits its entries and their sums together.
 
     OFFSET 0 keeps the planner from joining: it might read every entry for a few ids.
     """
-    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in filtered
+    tag = _tag_of(filtered)
     in_rollup = _matching(filtered, 6, tag_condition="tag = ANY")
     in_entries = _matching(filtered, 6, tag_condition="tags ?|")
     return f"""
 WITH first_hour AS MATERIALIZED (
     SELECT $1::uuid = $3::uuid OR $1 < first_id AS is_whole FROM ledger.retained
+), days AS (
+    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, coalesce(sum(entries), 0) AS entries
+    FROM ledger.rollup_day{tag} WHERE day > to_timestamp($2::bigint * 3600) {in_rollup}
 ), hours AS (
     SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, coalesce(sum(entries), 0) AS entries
-    FROM {"ledger.rollup_hour_tag" if by_tag else "ledger.rollup_hour"}
-    WHERE hour >= to_timestamp($2::bigint * 3600)
+    FROM ledger.rollup_hour{tag}
+    WHERE hour >= to_timestamp($2 * 3600) AND hour < to_timestamp(($2 / 24 + 1) * 86400)
       AND (hour > to_timestamp($2 * 3600) OR (SELECT is_whole FROM first_hour))
       {in_rollup}
 ), singles AS (
@@ -139,9 +147,10 @@ WITH first_hour AS MATERIALIZED (
     ) AS recorded
     WHERE given.dispatch_id >= $1 OR given.dispatch_id >= $3 AND (SELECT is_whole FROM first_hour)
 )
-SELECT (hours.cost_nano_usd + singles.cost_nano_usd - excluded.cost_nano_usd)::bigint AS cost_nano_usd,
-       (hours.entries + singles.entries - excluded.entries)::bigint AS entries
-FROM hours, singles, excluded
+SELECT (days.cost_nano_usd + hours.cost_nano_usd + singles.cost_nano_usd - excluded.cost_nano_usd)::bigint
+           AS cost_nano_usd,
+       (days.entries + hours.entries + singles.entries - excluded.entries)::bigint AS entries
+FROM days, hours, singles, excluded
 """  # noqa: S608 (from constants alone)
 
 
@@ -162,26 +171,37 @@ ORDER BY dispatch_id DESC LIMIT $7 OFFSET $8
 
 
 def query_spend(
-    dimensions: Sequence[ledger_pb2.SpendDimension], filtered: Sequence[ledger_pb2.SpendDimension] = ()
+    dimensions: Sequence[ledger_pb2.SpendDimension],
+    filtered: Sequence[ledger_pb2.SpendDimension] = (),
+    *,
+    whole_days: bool = False,
 ) -> str:
     """The statement that sums a rollup by these dimensions, dearest first; by none, the one sum of all.
+
+    whole_days: the range is of whole days, and nothing is asked of their hours.
 
     $1 the first hour and $2 the end, in hours since the epoch (NULL: open), $3 user ('': all), $4 how many rows, $5
     after how many, then a list of values for each dimension of `filtered`.
     """
-    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in (*dimensions, *filtered)
-    keys = ", ".join(DIMENSIONS[dimension] for dimension in dimensions)
+    unit = "day" if whole_days else "hour"
+    keys = ", ".join(DIMENSIONS[dimension].format(unit=unit) for dimension in dimensions)
     sums = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in ("entries", *_SUMS[:-1]))
     return f"""
 SELECT ARRAY[{keys}]::text[] AS keys, {sums},
        coalesce(sum(entries) FILTER (WHERE status = {int(ledger_pb2.ENTRY_STATUS_SUCCESS)}), 0)::bigint AS succeeded
-FROM {"ledger.rollup_hour_tag" if by_tag else "ledger.rollup_hour"}
-WHERE ($1::bigint IS NULL OR hour >= to_timestamp($1 * 3600)) AND ($2::bigint IS NULL OR hour < to_timestamp($2 * 3600))
+FROM ledger.rollup_{unit}{_tag_of((*dimensions, *filtered))}
+WHERE ($1::bigint IS NULL OR {unit} >= to_timestamp($1 * 3600))
+  AND ($2::bigint IS NULL OR {unit} < to_timestamp($2 * 3600))
   AND ($3::text = '' OR user_id = $3)
   {_matching(filtered, 6, tag_condition="tag = ANY")}
 {f"GROUP BY {keys}" if keys else ""}
 ORDER BY cost_nano_usd DESC, keys LIMIT $4 OFFSET $5
 """  # noqa: S608 (from constants alone)
+
+
+def _tag_of(dimensions: Sequence[ledger_pb2.SpendDimension]) -> str:
+    """The end of a rollup's name: that of tags, when one of these is the tag."""
+    return "_tag" if ledger_pb2.SPEND_DIMENSION_TAG in dimensions else ""
 
 
 def _matching(filtered: Sequence[ledger_pb2.SpendDimension], first: int, *, tag_condition: str) -> str:

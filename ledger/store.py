@@ -127,10 +127,10 @@ class Store:
         return [entry_of(dict(row)) for row in rows]
 
     async def query_spend(self, question: SpendQuestion) -> list[Spend]:
-        """Sums of an hourly rollup, dearest first: as many as asked for and, if there is one, the next."""
+        """Sums of a rollup, dearest first: as many as asked for and, if there is one, the next."""
         with mapped():
             rows = await self._pool.fetch(
-                queries.query_spend(question.dimensions, tuple(question.lists)),
+                queries.query_spend(question.dimensions, tuple(question.lists), whole_days=question.is_of_whole_days),
                 question.first_hour,
                 question.end_hour,
                 question.user_id,
