@@ -19,6 +19,7 @@ from edge.admin.keys import KeyAdmin
 from edge.admin.models import ModelAdmin
 from edge.admin.questions import SpendQuestions
 from edge.admin.reports import SpendReports
+from edge.admin.reprice import RepriceAdmin
 from edge.admin.spend import SpendAdmin
 from edge.admission import AdmissionClient
 from edge.app import App
@@ -82,6 +83,7 @@ class Edge:
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),
             *CostAdmin(directory, self._routers).routes(),
+            *RepriceAdmin(ledger, self._routers).routes(),
             AdminRoute("GET", "/metrics", Access.MASTER, exposition),
         ]
         app = App(inference, self.admin_routes, authenticator, runtime.log)

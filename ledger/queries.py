@@ -18,6 +18,7 @@ _FACTS = (
     "operation, status"
 )
 _SUMS = (
+    "entries",
     "cost_nano_usd",
     "input_tokens",
     "output_tokens",
@@ -29,16 +30,36 @@ _SUMS = (
 
 def _upsert(table: str, key: str, source: str) -> str:
     """Add the counts and sums of `source` to `table`, in the order of its key, so that ledgers never deadlock."""
-    names = ", ".join(("entries", *_SUMS))
+    names = ", ".join(_SUMS)
     added = ", ".join(f"sum({name})::bigint AS {name}" for name in _SUMS)
-    changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ("entries", *_SUMS))
+    changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in _SUMS)
     columns = f"{key}, {_FACTS}"
     return (
         f"INSERT INTO ledger.{table} ({columns}, {names}) "  # noqa: S608 (from constants alone)
-        f"SELECT {columns}, count(*) AS entries, {added} FROM {source} GROUP BY {columns} ORDER BY {key} "
+        f"SELECT {columns}, {added} FROM {source} GROUP BY {columns} ORDER BY {key} "
         f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
     )
 
+
+def _add_to_sums(source: str) -> str:
+    """The parts of a statement that add the rows of `source` to every rollup, after it in the same WITH."""
+    return f"""
+{source}_tag AS (
+    SELECT {source}.*, tag FROM {source}, jsonb_array_elements_text(tags) AS tag
+), hours AS (
+    {_upsert("rollup_hour", "hour, fact", source)}
+), hour_tags AS (
+    {_upsert("rollup_hour_tag", "hour, tag, fact", f"{source}_tag")}
+), days AS (
+    {_upsert("rollup_day", "day, fact", source)}
+), day_tags AS (
+    {_upsert("rollup_day_tag", "day, tag, fact", f"{source}_tag")}
+)"""  # noqa: S608 (from constants alone)
+
+
+# Where a row belongs in the rollups.
+_PLACE = f"""ledger.hour_of(dispatch_id) AS hour, ledger.day_of(dispatch_id) AS day,
+           sha256(convert_to(({_FACTS})::text, 'UTF8')) AS fact"""
 
 # Writes a batch; everything or nothing. $1: rows in JSON. Answers how many were new in `entries` and in
 # `late`. An id that is there already, in either, changes nothing.
@@ -67,21 +88,40 @@ WITH covered AS MATERIALIZED (
     ON CONFLICT (dispatch_id) DO NOTHING
     RETURNING *
 ), fresh AS MATERIALIZED (
-    SELECT ledger.hour_of(dispatch_id) AS hour, ledger.day_of(dispatch_id) AS day,
-           sha256(convert_to(({_FACTS})::text, 'UTF8')) AS fact, new.*
+    SELECT {_PLACE}, 1 AS entries, new.*
     FROM (SELECT * FROM stored UNION ALL SELECT * FROM belated) AS new
-), fresh_tag AS (
-    SELECT fresh.*, tag FROM fresh, jsonb_array_elements_text(tags) AS tag
-), hours AS (
-    {_upsert("rollup_hour", "hour, fact", "fresh")}
-), hour_tags AS (
-    {_upsert("rollup_hour_tag", "hour, tag, fact", "fresh_tag")}
-), days AS (
-    {_upsert("rollup_day", "day, fact", "fresh")}
-), day_tags AS (
-    {_upsert("rollup_day_tag", "day, tag, fact", "fresh_tag")}
-)
+), {_add_to_sums("fresh")}
 SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM belated) AS late
+"""  # noqa: S608 (from constants alone)
+
+# What Reprice changes. An entry that has cost something was billed for several attempts, some of them with a price.
+_IS_UNPRICED = "unpriced AND cost_nano_usd = 0"
+
+# Locks what is to be repriced, $1, in the order of its key, so that two who do it never wait in a circle.
+LOCK_UNPRICED = tuple(
+    f"SELECT FROM ledger.{table} WHERE dispatch_id = ANY($1::uuid[]) AND {_IS_UNPRICED} ORDER BY dispatch_id FOR UPDATE"
+    for table in ("entries", "late")
+)
+
+# Gives entries a cost, in a transaction that has locked them. $1: ids, $2: their costs. Answers how many have changed,
+# and what they cost now. Tables are reached in the order of WRITE.
+REPRICE = f"""
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS given (dispatch_id, cost)
+), priced AS (
+    UPDATE ledger.entries SET cost_nano_usd = given.cost, unpriced = false FROM given
+    WHERE entries.dispatch_id = given.dispatch_id AND {_IS_UNPRICED}
+    RETURNING entries.*
+), priced_late AS (
+    UPDATE ledger.late SET cost_nano_usd = given.cost, unpriced = false FROM given
+    WHERE late.dispatch_id = given.dispatch_id AND {_IS_UNPRICED}
+    RETURNING late.*
+), changed AS MATERIALIZED (
+    SELECT {_PLACE}, {_FACTS}, tags, cost_nano_usd, 0 AS entries, 0 AS input_tokens, 0 AS output_tokens,
+           0 AS cache_read_tokens, 0 AS cache_write_tokens, 0 AS reasoning_tokens
+    FROM (SELECT * FROM priced UNION ALL SELECT * FROM priced_late) AS new
+), {_add_to_sums("changed")}
+SELECT count(*) AS entries, coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd FROM changed
 """  # noqa: S608 (from constants alone)
 
 # $1 hash, $2 entry, $3 reason.
@@ -154,8 +194,10 @@ FROM days, hours, singles, excluded
 """  # noqa: S608 (from constants alone)
 
 
-def list_entries(filtered: Sequence[ledger_pb2.SpendDimension]) -> str:
+def list_entries(filtered: Sequence[ledger_pb2.SpendDimension], *, unpriced: bool = False) -> str:
     """The statement that reads entries, newest first, which match a list of values in each of these dimensions.
+
+    unpriced: only those that Reprice would change.
 
     $1 key, $2 user ('': all), $3 call id and $4 dispatch id ('' and NULL: all), $5 first id and $6 end id (NULL: open),
     $7 how many, $8 after how many, then the lists.
@@ -165,7 +207,7 @@ SELECT {_NAMES} FROM ledger.every_entry
 WHERE ($1::text = '' OR key_id = $1) AND ($2::text = '' OR user_id = $2)
   AND ($3::text = '' OR call_id = $3 OR dispatch_id = $4::uuid)
   AND ($5::uuid IS NULL OR dispatch_id >= $5) AND ($6::uuid IS NULL OR dispatch_id < $6)
-  {_matching(filtered, 9, tag_condition="tags ?|")}
+  {_matching(filtered, 9, tag_condition="tags ?|")} {f"AND {_IS_UNPRICED}" if unpriced else ""}
 ORDER BY dispatch_id DESC LIMIT $7 OFFSET $8
 """  # noqa: S608 (from constants alone)
 
@@ -185,7 +227,7 @@ def query_spend(
     """
     unit = "day" if whole_days else "hour"
     keys = ", ".join(DIMENSIONS[dimension].format(unit=unit) for dimension in dimensions)
-    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in ("entries", *_SUMS[:-1]))
+    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in _SUMS[:-1])
     return f"""
 SELECT ARRAY[{keys}]::text[] AS keys, {sums},
        coalesce(sum(entries) FILTER (WHERE status = {int(ledger_pb2.ENTRY_STATUS_SUCCESS)}), 0)::bigint AS succeeded
