@@ -58,6 +58,8 @@ async def run(month: Month, ledger: str, token: str, folder: Path) -> None:
     started = time.monotonic()
     await outbox.delivered("ledger")
     _tell(started, cost, outbox)
+    # Whoever reads that looks at this process's CPU time, too.
+    await asyncio.to_thread(sys.stdin.readline)
     settling.cancel()
     await delivery.stop(1)
     outbox.close()

@@ -24,7 +24,7 @@ import psutil
 from bench.backlog import Progress
 from bench.calls import DAY_MS, DAYS, Month
 from bench.gateway import Gateway
-from bench.measure import parts
+from bench.measure import cpu_seconds, parts
 from bench.processes import FakeProvider
 from bench.questions import BACK_MS, PATHS, SCOPES, Timing, ask_path, ask_sums
 from ledger.partitions import DAYS_AHEAD
@@ -92,11 +92,17 @@ def _load(gateway: Gateway, month: Month) -> bool:
             flush=True,
         )
         gateway.postgres.start()
+        roots = {"ledger": ledger.pid, "postgres": gateway.postgres.pid, "router": backlog.pid}
+        gateway.roots["postgres"] = gateway.postgres.pid
+        before_cpu = cpu_seconds(roots)
         empty, peak = _next(backlog, ledger)
+        after_cpu = cpu_seconds(roots)
+        cpu = {part: (after_cpu[part] - before_cpu[part]) * 1e6 / month.calls for part in roots}
     rate = month.calls / empty.seconds
     print(
         f"delivered, once PostgreSQL was back: {rate:,.0f} entries/s (aim {_AIM_ENTRIES_PER_SECOND:,}), "
-        f"{empty.seconds:.0f} s; most memory: the router {empty.peak_megabytes:.0f} MB, the ledger {peak:.0f} MB"
+        f"{empty.seconds:.0f} s; CPU us an entry: {', '.join(f'{part} {cost:.0f}' for part, cost in cpu.items())}; "
+        f"most memory: the router {empty.peak_megabytes:.0f} MB, the ledger {peak:.0f} MB"
     )
     found = [each - one for each, one in zip(asyncio.run(_counted(gateway)), before, strict=True)]
     true = [month.calls, empty.cost_nano_usd] * 2
@@ -119,8 +125,9 @@ def _backlog(gateway: Gateway, month: Month) -> Iterator[subprocess.Popen[bytes]
     try:
         assert process.stdin is not None
         process.stdin.write(f"{gateway.internal_token}\n".encode())
-        process.stdin.close()
+        process.stdin.flush()
         yield process
+        process.stdin.close()
         process.wait(30)
     finally:
         process.kill()

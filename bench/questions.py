@@ -26,6 +26,8 @@ from services.methods import SUM_SPEND
 from services.transport import Channel
 
 _RPC_SECONDS = 30.0
+# A slow answer is a finding, not a failure.
+_HTTP_SECONDS = 120.0
 
 # Answers of 1,000 rows at most: more than there are names of any kind.
 _ALL = {"limit": "1000"}
@@ -135,7 +137,7 @@ def ask_path(question: Question, gateway: Gateway, month: Month, spent_usd: floa
         query = {name: text.format_map(_names(dice, month)) for name, text in question.query.items()}
         url = f"{gateway.base_url}{question.path}?{urllib.parse.urlencode(query)}"
         started = time.perf_counter()
-        answer = msgspec.json.decode(get(url, gateway.master_key))
+        answer = msgspec.json.decode(get(url, gateway.master_key, timeout_seconds=_HTTP_SECONDS))
         seconds.append(time.perf_counter() - started)
         if not answer:
             faults.append("an empty answer")

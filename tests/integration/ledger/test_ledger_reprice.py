@@ -7,6 +7,7 @@ import random
 import time
 import uuid
 
+import asyncpg
 import pytest
 from gateway.v1 import ledger_pb2
 
@@ -107,6 +108,28 @@ async def test_repricing_at_once_and_beside_batches_counts_once_and_never_waits_
     await assert_sums()
     assert await store.sum_spend(SumQuestion()) == Spend(120 * 7 + 720 * 1_000, 840)
     await asyncio.gather(*(one.close() for one in stores))
+
+
+async def test_rows_are_locked_in_their_order_whatever_the_order_they_are_asked_in_or_lie_in(
+    store, unpriced, sql, database_url
+):
+    """So that two who reprice the same entries never wait in a circle."""
+    entries = unpriced(9)
+    for entry in reversed(entries):
+        await store.write([entry])
+    held = sql.transaction()
+    await held.start()
+    await sql.execute("SELECT FROM ledger.entries WHERE dispatch_id = $1 FOR UPDATE", _uuid(entries[4]))
+    repricing = asyncio.create_task(store.reprice({_uuid(entry): 7 for entry in reversed(entries)}))
+    looker = await asyncpg.connect(database_url)
+    async with asyncio.timeout(30):
+        while not await looker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+    free = await looker.fetch("SELECT dispatch_id FROM ledger.entries ORDER BY 1 FOR UPDATE SKIP LOCKED")
+    await looker.close()
+    await held.rollback()
+    assert (await repricing).entries == 9
+    assert [row["dispatch_id"] for row in free] == [_uuid(entry) for entry in entries[5:]]
 
 
 def _uuid(entry: ledger_pb2.Entry) -> uuid.UUID:
