@@ -37,7 +37,8 @@ MATRIX: tuple[tuple[set[str], str], ...] = (
     (set(), "GET /health/liveliness, GET /health/liveness, GET /health/readiness"),
     (
         ADMINS,
-        """GET /health, POST /spend/reprice, POST /key/bulk_update, POST /user/update, POST /user/bulk_update, POST /user/delete,
+        """GET /health, POST /spend/reprice, POST /key/bulk_update,
+        POST /user/update, POST /user/bulk_update, POST /user/delete,
         POST /customer/new, POST /customer/update, POST /customer/delete, POST /customer/block, POST /customer/unblock,
         POST /end_user/new, POST /end_user/update, POST /end_user/delete, POST /end_user/block, POST /end_user/unblock,
         POST /organization/new, PATCH /organization/update, DELETE /organization/delete, POST /budget/new,
