@@ -7,7 +7,7 @@ ARGS   ?= --config examples/config.yaml
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run install test test-slow check bench protos lock clean
+.PHONY: run install test test-slow check bench bench-ledger protos lock clean
 
 run: install
 	@exec $(BIN)/tollhouse up $(ARGS)
@@ -30,6 +30,9 @@ check: install
 
 bench: install
 	@exec $(BIN)/python -m bench
+
+bench-ledger: install
+	@exec $(BIN)/python -m bench.ledger
 
 protos: install
 	$(BIN)/python hatch_build.py

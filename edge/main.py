@@ -31,6 +31,7 @@ from edge.admin.owners import Owners
 from edge.admin.questions import SpendQuestions
 from edge.admin.receipts import Receipts
 from edge.admin.reports import SpendReports
+from edge.admin.reprice import RepriceAdmin
 from edge.admin.spend import SpendAdmin
 from edge.admin.tags import TagAdmin
 from edge.admin.team_members import TeamMemberAdmin
@@ -105,6 +106,7 @@ class Edge:
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),
             *CostAdmin(allowed, self._routers).routes(),
+            *RepriceAdmin(ledger, self._routers).routes(),
             AdminRoute("GET", "/metrics", exposition),
         ]
         app = App(inference, self.admin_routes, authenticator, Callers(keystore), runtime.log)

@@ -21,6 +21,8 @@ _TIMES = (ledger_pb2.SPEND_DIMENSION_DAY, ledger_pb2.SPEND_DIMENSION_HOUR)
 HOUR_MS = 3_600_000
 # What the 48 bits of a UUIDv7 reach to: the year 10889.
 MAX_MS = (1 << 48) - 1
+# What the counters of budgets can say.
+MAX_COST_NANO_USD = 1 << 53
 LOWEST_ID = uuid.UUID(int=0)
 
 DEFAULT_PAGE_SIZE = 100
@@ -45,7 +47,8 @@ class Filter:
     """Which entries; empty or None matches everything.
 
     An entry matches request_id when that is its call id, or dispatch_id is its own. first_id and end_id are bounds of
-    dispatch ids, the end exclusive. lists: what else must match. offset: entries to pass over.
+    dispatch ids, the end exclusive. lists: what else must match. offset: entries to pass over. unpriced: only
+    what Reprice changes.
     """
 
     key_id: str = ""
@@ -56,6 +59,7 @@ class Filter:
     end_id: uuid.UUID | None = None
     lists: Lists = field(default_factory=dict)
     offset: int = 0
+    unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,12 @@ class SpendQuestion:
     limit: int = DEFAULT_PAGE_SIZE
     offset: int = 0
     lists: Lists = field(default_factory=dict)
+
+    @property
+    def is_of_whole_days(self) -> bool:
+        """Whether sums by the day answer it."""
+        ends = (self.first_hour or 0, self.end_hour or 0)
+        return not any(hour % 24 for hour in ends) and ledger_pb2.SPEND_DIMENSION_HOUR not in self.dimensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
         end_id=min(ends, default=None),
         lists=_lists(request.filters),
         offset=_entry_offset(request.offset),
+        unpriced=request.unpriced,
     )
 
 
@@ -156,6 +167,18 @@ def sum_question_of(request: ledger_pb2.SumSpendRequest) -> SumQuestion:
         excluded_ids=[_id(given, "excluded_ids") for given in request.excluded_ids],
         lists=lists,
     )
+
+
+def costs_of(request: ledger_pb2.RepriceRequest) -> Mapping[uuid.UUID, int]:
+    """What entries cost, in nano-USD."""
+    if not 1 <= len(request.entries) <= MAX_PAGE_SIZE:
+        raise _invalid(f"Between 1 and {MAX_PAGE_SIZE} entries are priced at once.", "entries")
+    costs = {_id(each.dispatch_id, "entries"): each.cost_nano_usd for each in request.entries}
+    if len(costs) < len(request.entries):
+        raise _invalid("An entry is named twice.", "entries")
+    if not all(0 <= cost <= MAX_COST_NANO_USD for cost in costs.values()):
+        raise _invalid(f"A cost is between 0 and {MAX_COST_NANO_USD} nano-USD.", "entries")
+    return costs
 
 
 def question_of(request: ledger_pb2.QuerySpendRequest) -> SpendQuestion:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -110,11 +111,22 @@ class Store:
         )
         return Spend(row["cost_nano_usd"], row["entries"])
 
+    async def reprice(self, costs: Mapping[uuid.UUID, int]) -> Spend:
+        """Give these entries their cost, those that have none, and add it to the sums; what has changed."""
+        ids = list(costs)
+        with mapped():
+            async with self._pool.acquire() as connection, connection.transaction():
+                # In statements of their own, so that the next sees what it no longer has to wait for.
+                for lock in queries.LOCK_UNPRICED:
+                    await connection.execute(lock, ids)
+                (row,) = await connection.fetch(queries.REPRICE, ids, list(costs.values()))
+        return Spend(row["cost_nano_usd"], row["entries"])
+
     async def list_entries(self, wanted: Filter, limit: int) -> list[Entry]:
         """The newest entries that match, newest first, at most `limit`."""
         with mapped():
             rows = await self._pool.fetch(
-                queries.list_entries(tuple(wanted.lists)),
+                queries.list_entries(tuple(wanted.lists), unpriced=wanted.unpriced),
                 wanted.key_id,
                 wanted.user_id,
                 wanted.request_id,
@@ -133,10 +145,10 @@ class Store:
             return await self._pool.fetch(EXPORT, wanted.first_id, wanted.after_id, wanted.end_id, wanted.limit)
 
     async def query_spend(self, question: SpendQuestion) -> list[Spend]:
-        """Sums of an hourly rollup, dearest first: as many as asked for and, if there is one, the next."""
+        """Sums of a rollup, dearest first: as many as asked for and, if there is one, the next."""
         with mapped():
             rows = await self._pool.fetch(
-                queries.query_spend(question.dimensions, tuple(question.lists)),
+                queries.query_spend(question.dimensions, tuple(question.lists), whole_days=question.is_of_whole_days),
                 question.first_hour,
                 question.end_hour,
                 question.user_id,
@@ -145,6 +157,10 @@ class Store:
                 *question.lists.values(),
             )
         return [Spend(**row) for row in rows]
+
+    def pool(self) -> asyncpg.Pool:
+        """The connections, for what has SQL of its own. UNAVAILABLE before they are there."""
+        return self._pool
 
     @property
     def _pool(self) -> asyncpg.Pool:

@@ -316,19 +316,21 @@ async def _forward(
     """
     held: list[bytes] = []
 
-    async def begin() -> bool:
-        caller.head(dispatch.head("text/event-stream", deployment))
-        return await _pass(caller, b"".join(held), growth)
+    async def begin(*, urgent: bool) -> bool:
+        caller.head(dispatch.head("text/event-stream", deployment), urgent=urgent)
+        return await _pass(caller, b"".join(held), growth, urgent=urgent)
 
     while chunk := await response.chunk():
         step = decoder.feed(chunk)
+        # The last events travel with the result, which follows at once.
+        urgent = not step.done
         if dispatch.has_head:
-            if step.out and not await _pass(caller, step.out, growth):
+            if step.out and not await _pass(caller, step.out, growth, urgent=urgent):
                 return None
         else:
             held.append(step.out)
             if step.has_content:
-                if not await begin():
+                if not await begin(urgent=urgent):
                     return None
             elif sum(map(len, held)) > MAX_HELD_BYTES:
                 raise invalid_response(deployment, "its stream does not begin")
@@ -337,7 +339,7 @@ async def _forward(
     end = decoder.close()
     dispatch.stream_ended(end)
     if not dispatch.has_head and end.error is None:
-        await begin()
+        await begin(urgent=False)
     if dispatch.has_head and end.out:
         await caller.data(end.out)
     if end.error is not None:
@@ -345,15 +347,15 @@ async def _forward(
     return end.last
 
 
-async def _pass(caller: Caller, events: bytes, growth: Growth | None) -> bool:
+async def _pass(caller: Caller, events: bytes, growth: Growth | None, *, urgent: bool) -> bool:
     """Send events on as far as they are paid for; whether all of them were."""
     if growth is None:
-        await caller.data(events)
+        await caller.data(events, urgent=urgent)
         return True
     while events:
         paid = growth.fit(events)
         if paid:
-            await caller.data(paid)
+            await caller.data(paid, urgent=urgent)
         events = events[len(paid) :]
         if events and not await growth.grows():
             return False

@@ -18,6 +18,7 @@ from services import durations, known_keys
 from services.admin_defaults import AdminDefaults, read_admin_defaults
 from services.costs import Costs
 from services.default_terms import OwnerSettings, read_owner_settings
+from services.deliveries import ExportBucket, ExportWebhook, read_bucket, read_webhook
 from services.ignored import IgnoredKey, ignored_keys
 from services.include import MAX_FILE_BYTES, read_files
 from services.markups import Markup, read_markups
@@ -77,13 +78,15 @@ class LitellmSettings:
 class GeneralSettings:
     """Secrets of the installation; the environment's are in `settings.py`. And how long single entries are kept; None:
     for ever. permits_weak_master_key: one that everybody knows may be used where others can reach it.
-    `litellm_key_header_name`: one more header that carries keys."""
+    `litellm_key_header_name`: one more header that carries keys. export_*: where entries are delivered to."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     maximum_spend_logs_retention_seconds: int | None = None
     permits_weak_master_key: bool = False
     litellm_key_header_name: str | None = None
+    export_webhook: ExportWebhook | None = None
+    export_bucket: ExportBucket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
             _retention_seconds(general),
             general.boolean("dangerously_permit_weak_or_unset_master_key") or False,
             _header_name(general, "litellm_key_header_name"),
+            read_webhook(general),
+            read_bucket(general),
         ),
         router_settings=read_router_settings(router, litellm),
         owners=read_owner_settings(litellm, general),
@@ -146,6 +151,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
                 *_by_path(entries),
                 (known_keys.LITELLM, litellm),
                 (known_keys.GENERAL, general),
+                (known_keys.TEAMS, general.section("default_team_settings")),
                 (known_keys.ROUTER, router),
                 *((known_keys.TOP, file) for file in files),
             ]

@@ -25,6 +25,7 @@ PARAMS = "model_list[].litellm_params"
 INFO = "model_list[].model_info"
 LITELLM = "litellm_settings"
 GENERAL = "general_settings"
+TEAMS = "general_settings.default_team_settings"
 ROUTER = "router_settings"
 
 
@@ -165,10 +166,7 @@ READ: Mapping[str, Mapping[str, Key]] = {
         ),
         "global_max_parallel_requests": Key(_COUNT, "Calls at once, of all keys together. Default: any number."),
         "max_parallel_requests": Key(_COUNT, "Calls at once of a key that does not say. Default: any number."),
-        "default_team_settings": Key(
-            "mapping",
-            "`max_budget`, `budget_duration`, `rpm_limit`, `tpm_limit`, `max_parallel_requests`: of teams without.",
-        ),
+        "default_team_settings": Key("mapping", "Of teams that have none of their own; see below."),
         "apply_user_budget_to_team_keys": Key(
             "true or false", "A user's budget and limits are for calls with keys of a team too. Default false."
         ),
@@ -183,6 +181,21 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "least a day. Default: for ever.",
         ),
         "litellm_key_header_name": Key("name", "One more header that carries keys; it wins over all others."),
+        "export_webhook": Key(
+            "{url, secret, headers}",
+            "An address that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
+        "export_bucket": Key(
+            "{bucket, prefix, region, endpoint, access_key_id, secret_access_key, session_token}",
+            "A bucket, as of S3, that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
+    },
+    TEAMS: {
+        "max_budget": Key("USD", "What a team may spend in `budget_duration`. Default: any amount."),
+        "budget_duration": Key(_DURATION, "The period of `max_budget`. Default: all time."),
+        "rpm_limit": Key(_COUNT, "Calls a minute. Default: any number."),
+        "tpm_limit": Key(_COUNT, "Tokens a minute. Default: any number."),
+        "max_parallel_requests": Key(_COUNT, "Calls at once. Default: any number."),
     },
     ROUTER: {
         "timeout": Key(_SECONDS, "Of one attempt. Default: `litellm_settings.request_timeout`."),
@@ -267,6 +280,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             use_google_kms use_redis_transaction_buffer use_shared_health_check use_x_forwarded_for
             user_api_key_cache_ttl user_header_mappings user_header_name user_mcp_management_mode
         """,
+        TEAMS: "",
         ROUTER: """
             alerting_config allowed_fails_policy assistants_config cache_kwargs cache_responses caching_groups
             client_ttl content_policy_fallbacks context_window_fallbacks debug_level default_litellm_params

@@ -189,16 +189,19 @@ def assert_sums(sql: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
     sums = ("cost_nano_usd", *tokens)
     by_tag = "ledger.every_entry, jsonb_array_elements_text(tags) AS tag"
 
-    async def compare(table: str, keys: str, columns: tuple[str, ...], source: str) -> None:
-        added = ", ".join(f"sum({name})::bigint" for name in columns)
+    async def compare(unit: str, tag: str, keys: str, source: str) -> None:
+        added = ", ".join(f"sum({name})::bigint" for name in sums)
         # As seconds: Python's datetime ends with the year 9999, and ids do not.
-        at = "extract(epoch FROM ledger.hour_of(dispatch_id))"
+        at = f"extract(epoch FROM ledger.{unit}_of(dispatch_id))"
         expected = await sql.fetch(f"SELECT {at}, {keys}, count(*), {added} FROM {source} GROUP BY {at}, {keys}")
-        kept = await sql.fetch(f"SELECT extract(epoch FROM hour), {keys}, entries, {', '.join(columns)} FROM {table}")
+        kept = await sql.fetch(
+            f"SELECT extract(epoch FROM {unit}), {keys}, entries, {', '.join(sums)} FROM ledger.rollup_{unit}{tag}"
+        )
         assert sorted(map(tuple, kept)) == sorted(map(tuple, expected))
 
     async def check() -> None:
-        await compare("ledger.rollup_hour", facts, sums, "ledger.every_entry")
-        await compare("ledger.rollup_hour_tag", f"tag, {facts}", sums, by_tag)
+        for unit in ("hour", "day"):
+            await compare(unit, "", facts, "ledger.every_entry")
+            await compare(unit, "_tag", f"tag, {facts}", by_tag)
 
     return check

@@ -104,3 +104,19 @@ def test_a_sum_since_ever_begins_at_a_whole_hour_and_the_last_hour_ends_with_the
     assert sum_question_of(ledger_pb2.SumSpendRequest()).hour_ids[0] == SumQuestion().first_id
     last = SumQuestion(first_id=uuid.UUID(int=(1 << 128) - 1))
     assert (last.first_hour, last.hour_ids[1]) == (MAX_MS // HOUR_MS, last.first_id)
+
+
+@pytest.mark.parametrize(
+    ("question", "by_day"),
+    [
+        (SpendQuestion(), True),
+        (SpendQuestion(first_hour=48, end_hour=72), True),
+        (SpendQuestion(first_hour=48), True),
+        (SpendQuestion(first_hour=49, end_hour=72), False),
+        (SpendQuestion(first_hour=48, end_hour=71), False),
+        (SpendQuestion(dimensions=(ledger_pb2.SPEND_DIMENSION_DAY,)), True),
+        (SpendQuestion(dimensions=(ledger_pb2.SPEND_DIMENSION_HOUR,)), False),
+    ],
+)
+def test_whole_days_are_answered_by_sums_of_days(question, by_day):
+    assert question.is_of_whole_days is by_day

@@ -109,6 +109,9 @@ def test_no_words_of_any_language_lift_the_limit(caller: dict[str, Any], limit: 
         ("gemini-3-flash-x", {"reasoning_effort": "none"}, {"thinkingLevel": "minimal"}),
         ("gemini-3.1-pro-x", {"reasoning_effort": "none"}, {"thinkingLevel": "low"}),
         ("gemini-3.1-pro-x", {"reasoning_effort": "minimal"}, {"includeThoughts": True, "thinkingLevel": "low"}),
+        ("gemini-3-pro-x", {"reasoning_effort": "medium"}, {"includeThoughts": True, "thinkingLevel": "high"}),
+        ("gemini-3.1-pro-x", {"reasoning_effort": "medium"}, {"includeThoughts": True, "thinkingLevel": "medium"}),
+        ("gemini-3-flash-x", {"reasoning_effort": "medium"}, {"includeThoughts": True, "thinkingLevel": "medium"}),
         ("gemini-3-flash-x", {"reasoning_effort": "xhigh"}, {"includeThoughts": True, "thinkingLevel": "high"}),
         ("gemini-flash-latest", {"reasoning_effort": "high"}, {"includeThoughts": True, "thinkingBudget": 24_576}),
         ("1234567890", {"reasoning_effort": "low"}, {"includeThoughts": True, "thinkingBudget": 1024}),
@@ -194,9 +197,18 @@ def test_service_tiers(tier: str, host: Host, expected: str | None) -> None:
     assert sent({"service_tier": tier}, host=host).get("serviceTier") == expected
 
 
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_vertex_is_told_of_a_tier_in_a_header(tier: str) -> None:
+    request = asked({"service_tier": tier}, host=VERTEX)
+    assert request.headers["x-vertex-ai-llm-shared-request-type"] == tier
+    assert json.loads(request.body) == sent({}, host=VERTEX)
+    usual = asked({"service_tier": "default"}, host=VERTEX)
+    assert "x-vertex-ai-llm-shared-request-type" not in usual.headers
+
+
 def test_a_service_tier_that_it_has_not_is_refused_or_dropped() -> None:
     assert refused({"service_tier": "scale"}).param == "service_tier"
-    assert refused({"service_tier": "flex"}, host=VERTEX).param == "service_tier"
+    assert refused({"service_tier": "scale"}, host=VERTEX).param == "service_tier"
     assert sent({"service_tier": "scale", "drop_params": True}) == sent({})
 
 
