@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import asyncpg
@@ -24,24 +24,32 @@ from services.embedded.valkey import EmbeddedValkey
 SHAPES = ("one", "split")
 _ROLES = ("ledger", "keystore", "router", "edge")
 _MASTER_KEY = "sk-master-of-this-bench"
+_INTERNAL_TOKEN = "internal-token-of-this-bench"
 _PATIENCE_SECONDS = 30.0
 
 
 class Gateway:
     """A running gateway, empty at first. cold_start_ms: from the first process to the first answered call.
 
-    roots: its processes by name, those of the servers among or beneath them.
+    roots: its processes by name, those of the servers among or beneath them. addresses: of roles, in shape `split`.
+    prepare: what the migrated database gets before a role uses it, in that shape.
     """
 
-    def __init__(self, shape: str, provider_port: int) -> None:
+    def __init__(
+        self, shape: str, provider_port: int, prepare: Callable[[str], None] = lambda database_url: None
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tollhouse-bench-"))
         self._folder.chmod(0o711)
         (self._folder / "config.yaml").write_bytes(_config(provider_port))
         self._data = self._folder / "data"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._postgres = EmbeddedPostgres(self._data, server_account())
+        self.postgres = EmbeddedPostgres(self._data, server_account())
         self._valkey = EmbeddedValkey(self._data, server_account())
+        self._prepare = prepare
         self.roots: dict[str, int] = {}
+        self.addresses: Mapping[str, str] = {}
+        self.master_key = _MASTER_KEY
+        self.internal_token = _INTERNAL_TOKEN
         self.port = 0
         try:
             self.cold_start_ms = self._start_one() if shape == "one" else self._start_split()
@@ -52,13 +60,13 @@ class Gateway:
 
     def spend_nano_usd(self) -> int:
         """What the key has spent, by /key/info."""
-        info = msgspec.json.decode(get(f"{self._base}/key/info?key={self.key}", _MASTER_KEY))
+        info = msgspec.json.decode(get(f"{self.base_url}/key/info?key={self.key}", _MASTER_KEY))
         spend_usd: float = info["info"]["spend"]
         return round(spend_usd * 1e9)
 
     async def entries(self) -> int:
         """How many entries the ledger has, by SQL."""
-        connection = await asyncpg.connect(self._postgres.database_url)
+        connection = await asyncpg.connect(self.postgres.database_url)
         try:
             count: int = await connection.fetchval("SELECT count(*) FROM ledger.entries")
             return count
@@ -67,7 +75,7 @@ class Gateway:
 
     def metrics(self) -> bytes:
         """What the gateway says of itself: proof that metrics were on."""
-        return get(f"{self._base}/metrics", _MASTER_KEY)
+        return get(f"{self.base_url}/metrics", _MASTER_KEY)
 
     def stop(self) -> None:
         """End it, callers before those they call, servers last."""
@@ -75,11 +83,12 @@ class Gateway:
             stop_process(process)
         self._processes.clear()
         self._valkey.stop()
-        self._postgres.stop()
+        self.postgres.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
-    def _base(self) -> str:
+    def base_url(self) -> str:
+        """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     def _start_one(self) -> float:
@@ -92,15 +101,15 @@ class Gateway:
     def _start_split(self) -> float:
         with on_core(GATEWAY_CORE):
             self._data.mkdir(mode=0o711)
-            self._postgres.start()
+            self.postgres.start()
             self._valkey.start()
-        self.roots |= {"postgres": self._postgres.pid, "valkey": self._valkey.pid}
-        addresses = dict(zip(_ROLES, _free_addresses(len(_ROLES)), strict=True))
+        self.roots |= {"postgres": self.postgres.pid, "valkey": self._valkey.pid}
+        self.addresses = addresses = dict(zip(_ROLES, _free_addresses(len(_ROLES)), strict=True))
         environ = _environment() | {
             "LITELLM_MASTER_KEY": _MASTER_KEY,
-            "DATABASE_URL": self._postgres.database_url,
+            "DATABASE_URL": self.postgres.database_url,
             "REDIS_URL": self._valkey.redis_url,
-            "TOLLHOUSE_INTERNAL_TOKEN": "internal-token-of-this-bench",
+            "TOLLHOUSE_INTERNAL_TOKEN": _INTERNAL_TOKEN,
             "TOLLHOUSE_PEPPER": "pepper-of-this-bench",
             "TOLLHOUSE_DATA": str(self._data),
             "TOLLHOUSE_ROUTERS": addresses["router"],
@@ -114,6 +123,7 @@ class Gateway:
             check=True,
             capture_output=True,
         )
+        self._prepare(self.postgres.database_url)
         begun = time.perf_counter()
         for role in _ROLES:
             options = ["serve", role, "--config", "config.yaml", "--port", "0"]
@@ -133,7 +143,7 @@ class Gateway:
         latest = time.perf_counter() + _PATIENCE_SECONDS
         while True:
             try:
-                get(f"{self._base}/v1/chat/completions", _MASTER_KEY, body)
+                get(f"{self.base_url}/v1/chat/completions", _MASTER_KEY, body)
             except OSError:
                 if time.perf_counter() > latest:
                     raise
@@ -143,7 +153,7 @@ class Gateway:
 
     def _new_key(self) -> str:
         """A virtual key with a hard budget that no bench can spend."""
-        answer = get(f"{self._base}/key/generate", _MASTER_KEY, {"max_budget": 1_000_000})
+        answer = get(f"{self.base_url}/key/generate", _MASTER_KEY, {"max_budget": 1_000_000})
         key: str = msgspec.json.decode(answer)["key"]
         return key
 

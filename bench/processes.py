@@ -111,12 +111,12 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
         raise
 
 
-def get(url: str, key: str = "", body: object = None) -> bytes:
+def get(url: str, key: str = "", body: object = None, *, timeout_seconds: float = 10) -> bytes:
     """GET, or POST of a JSON body; the answer's body. HTTPError when the status is none of 2xx."""
     request = urllib.request.Request(url, data=None if body is None else msgspec.json.encode(body))
     request.add_header("content-type", "application/json")
     if key:
         request.add_header("authorization", f"Bearer {key}")
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
         answer: bytes = response.read()
         return answer

@@ -19,6 +19,7 @@ from edge.admin.customers import CustomerAdmin
 from edge.admin.daily import DailySpend
 from edge.admin.directory import KeyDirectory
 from edge.admin.endpoint import AdminAnswer, AdminRequest, AdminRoute
+from edge.admin.export import SpendExport
 from edge.admin.health import HealthAdmin
 from edge.admin.key_lists import KeyLists
 from edge.admin.key_rights import KeyRights
@@ -28,7 +29,9 @@ from edge.admin.models import ModelAdmin
 from edge.admin.organizations import OrganizationAdmin
 from edge.admin.owners import Owners
 from edge.admin.questions import SpendQuestions
+from edge.admin.receipts import Receipts
 from edge.admin.reports import SpendReports
+from edge.admin.reprice import RepriceAdmin
 from edge.admin.spend import SpendAdmin
 from edge.admin.tags import TagAdmin
 from edge.admin.team_members import TeamMemberAdmin
@@ -97,10 +100,13 @@ class Edge:
             *ModelAdmin(allowed).routes(),
             *self._management(keystore, owners, allowed, runtime.config.litellm_settings.admin),
             *SpendAdmin(ledger, keystore, questions).routes(),
+            *SpendExport(ledger).routes(),
+            *Receipts(ledger).routes(),
             *SpendReports(questions, directory).routes(),
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),
             *CostAdmin(allowed, self._routers).routes(),
+            *RepriceAdmin(ledger, self._routers).routes(),
             AdminRoute("GET", "/metrics", exposition),
         ]
         app = App(inference, self.admin_routes, authenticator, Callers(keystore), runtime.log)

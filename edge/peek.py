@@ -36,8 +36,13 @@ class _Body(msgspec.Struct):
     tags: list[str] | None = None
 
 
+class _Tool(msgspec.Struct):
+    type: str | None = None
+
+
 class _ChatBody(_Body):
     messages: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
     stream: bool | None = None
     max_tokens: int | float | None = None
     max_completion_tokens: int | float | None = None
@@ -57,7 +62,8 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     """What admission and routing need to know of a call.
 
     input_tokens_bound: no tokenizer makes more of this body. output_tokens_limit: the caller's, per choice; 0: none.
-    requests_bound: how often the fixed price of the call is charged at most; 0: once.
+    requests_bound: how often the fixed price of the call is charged at most; 0: once. open_ended: the provider may read
+    or do what is not in this body.
     """
 
     model: str
@@ -68,9 +74,16 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     end_user_id: str
     tags: tuple[str, ...]
     requests_bound: int = 0
+    open_ended: bool = False
 
+
+# Tools that callers carry out themselves; any other the provider does.
+_CALLERS_TOOLS = frozenset((None, "function", "custom"))
+# What lies at the provider or elsewhere, and what is looked up there.
+_ELSEWHERE = (b'"web_search_options"', b'"file_id"', b'"file_url"', b'"video_url"', b'"container"')
 
 _decoder = msgspec.json.Decoder(_ChatBody)
+_tools_decoder = msgspec.json.Decoder(list[_Tool])
 _embeddings_decoder = msgspec.json.Decoder(_EmbeddingsBody)
 _rerank_decoder = msgspec.json.Decoder(_RerankBody)
 _AnyBody = TypeVar("_AnyBody", bound=_Body)
@@ -100,6 +113,7 @@ def peek_chat(body: bytes) -> Peek:
         choices=choices,
         end_user_id=chat.user or "",
         tags=tags,
+        open_ended=is_open_ended(body, chat.tools),
     )
 
 
@@ -175,6 +189,18 @@ def input_tokens_bound(body: bytes) -> int:
         inline = sum(len(match.group()) for match in _IMAGE.finditer(body))
         bound += pictures * IMAGE_TOKENS_BOUND - inline
     return bound
+
+
+def is_open_ended(body: bytes, tools: msgspec.Raw) -> bool:
+    """Whether a chat may cost what nothing in it bounds: tools of the provider's, files and media elsewhere."""
+    if any(mark in body for mark in _ELSEWHERE):
+        return True
+    if bytes(memoryview(tools)[:4]) in (b"", b"null"):
+        return False
+    try:
+        return any(tool.type not in _CALLERS_TOOLS for tool in _tools_decoder.decode(tools))
+    except NOT_DECODED:
+        return True  # the provider says what is wrong with it, or knows something that we do not
 
 
 def _invalid(message: str, param: str) -> GatewayError:

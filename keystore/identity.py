@@ -9,8 +9,9 @@ from gateway.v1 import keystore_pb2
 from keystore.counters import Counters
 from keystore.keys import Keys
 from keystore.members import shown
-from keystore.policy.access import key_refusal, no_key
+from keystore.policy.access import blocked_refusal, key_refusal, no_key
 from keystore.policy.owners import Key, Kind
+from keystore.policy.standing import Standings
 from keystore.secrets import Tokens, digest_of
 from keystore.store import Store
 from services.errors import GatewayError, Reason, unavailable
@@ -22,10 +23,18 @@ class IdentityService:
     """Offers the RPCs of Keys that whoever holds a secret may ask. now_ms: the wall clock."""
 
     def __init__(
-        self, *, store: Store, keys: Keys, counters: Counters, tokens: Tokens, now_ms: Callable[[], int]
+        self,
+        *,
+        store: Store,
+        keys: Keys,
+        standings: Standings,
+        counters: Counters,
+        tokens: Tokens,
+        now_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._keys = keys
+        self._standings = standings
         self._counters = counters
         self._tokens = tokens
         self._now_ms = now_ms
@@ -44,7 +53,7 @@ class IdentityService:
         directory = self._keys.directory
         user = directory.owner(Kind.USER, key.user_id) if key.user_id else None
         answer = keystore_pb2.IdentifyResponse(key=shown(rows[0], None))
-        if user is None or user.blocked:
+        if user is None:
             return answer
         answer.role = user.role
         for membership in directory.memberships(key.user_id):
@@ -83,4 +92,6 @@ class IdentityService:
         if refused is not None:
             raise refused
         assert key is not None
+        for blocked in self._standings.of(key).blocked:
+            raise blocked_refusal(blocked)
         return key

@@ -140,7 +140,7 @@ class Keys:
 
     async def _look_up(self, token: str) -> None:
         async with self._lookup_slots:
-            rows = await self._store.keys.find([token])
+            rows = await self._store.keys.with_token(token)
         # It was made just now; its owners may be as new. An older one may have changed since it was read.
         if any(row.version > self._read for row in rows):
             await self.read_feed()

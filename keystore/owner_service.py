@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import tzinfo
 from typing import TypeVar
 
 from gateway.v1 import keystore_pb2
@@ -13,17 +12,17 @@ from keystore.announcer import Announcer
 from keystore.change import Change
 from keystore.checks import MAX_MILLIS, check_texts, invalid, is_short
 from keystore.dependents import dependents_of
-from keystore.keys import Keys
 from keystore.owner_members import IDENTITY, changed, check, check_members, id_of, is_id, kind_of, new_row, shown
 from keystore.policy.operations import Balance
 from keystore.policy.owners import Kind, Owner
+from keystore.policy.standing import Standings
 from keystore.references import demand, demand_budget, make_user, not_found
-from keystore.resets import owner_reset_ms
 from keystore.rows import AuditRow, OwnerRow
 from keystore.spending import Spending
 from keystore.store import Store
 from keystore.store_audit import WantedChanges
 from keystore.store_owners import WantedOwners
+from services.durations import parse, period_at
 from services.errors import GatewayError, Reason, unavailable
 from services.methods import CREATE_OWNER, DELETE_OWNERS, GET_OWNERS, LIST_CHANGES, LIST_OWNERS, UPDATE_OWNER
 from services.transport import Handlers
@@ -45,25 +44,23 @@ MessageT = TypeVar("MessageT", bound=Message)
 class OwnersService:
     """Offers the RPCs of Owners. Each change is announced before it is answered: it holds from the next admission on.
 
-    zone: in which the periods of budgets begin. new_id: makes an id that was never used before.
+    new_id: makes an id that was never used before.
     """
 
     def __init__(
         self,
         *,
         store: Store,
-        keys: Keys,
         announcer: Announcer,
         spending: Spending,
-        zone: tzinfo,
+        standings: Standings,
         new_id: Callable[[], str],
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
-        self._keys = keys
         self._announcer = announcer
         self._spending = spending
-        self._zone = zone
+        self._standings = standings
         self._new_id = new_id
         self._now_ms = now_ms
 
@@ -219,7 +216,16 @@ class OwnersService:
         return [self._shown(row, balance) for row, balance in zip(rows, balances, strict=True)]
 
     def _shown(self, row: OwnerRow, balance: Balance | None) -> keystore_pb2.Owner:
-        return shown(row, balance, owner_reset_ms(row.owner, self._keys.directory, self._now_ms(), self._zone))
+        return shown(row, balance, self._period_end_ms(row.owner))
+
+    def _period_end_ms(self, owner: Owner) -> int:
+        """Of its budget; a budget's own period is that of all who refer to it. 0: there is none."""
+        line, terms = self._standings.line_of(owner), owner.terms
+        if line is not None:
+            return self._standings.period_end_ms(line, self._now_ms())
+        if terms.max_budget_nano_usd is None or not terms.budget_duration:
+            return 0
+        return period_at(parse(terms.budget_duration), self._now_ms(), self._standings.defaults.zone).end_ms
 
     async def _balance_if_known(self, owner: Owner) -> Balance | None:
         """What is done must not be told as failed because the ledger is away."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import tzinfo
 
 from gateway.v1 import keystore_pb2
 
@@ -14,11 +13,10 @@ from keystore.change import secret_taken
 from keystore.checks import check_texts, invalid, is_short
 from keystore.keys import Keys
 from keystore.members import MAX_DURATION_SECONDS, changed, check, check_members, new_row, shown, with_secret
-from keystore.policy.access import GATEWAY_SCOPE
 from keystore.policy.operations import Balance
 from keystore.policy.owners import Key
+from keystore.policy.standing import Standings
 from keystore.references import demand_budget, make_user
-from keystore.resets import key_reset_ms
 from keystore.rows import KeyRow
 from keystore.spending import Spending
 from keystore.store import Store
@@ -47,10 +45,7 @@ MAX_TRIES = 20
 
 
 class KeysService:
-    """Offers the RPCs of Keys. Each change is announced before it is answered: it holds from the next admission on.
-
-    zone: in which the periods of budgets begin.
-    """
+    """Offers the RPCs of Keys. Each change is announced before it is answered: it holds from the next admission on."""
 
     def __init__(
         self,
@@ -60,8 +55,7 @@ class KeysService:
         tokens: secrets.Tokens,
         announcer: Announcer,
         spending: Spending,
-        gateway_cap_nano_usd: int | None,
-        zone: tzinfo,
+        standings: Standings,
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
@@ -69,8 +63,7 @@ class KeysService:
         self._tokens = tokens
         self._announcer = announcer
         self._spending = spending
-        self._gateway_cap_nano_usd = gateway_cap_nano_usd
-        self._zone = zone
+        self._standings = standings
         self._now_ms = now_ms
 
     @property
@@ -208,9 +201,8 @@ class KeysService:
     async def get_gateway_budget(
         self, _: keystore_pb2.GetGatewayBudgetRequest
     ) -> keystore_pb2.GetGatewayBudgetResponse:
-        """The budget of the whole gateway, and what all calls have spent."""
-        cap = self._gateway_cap_nano_usd
-        balance = await self._spending.balance(GATEWAY_SCOPE, counted=cap is not None)
+        """The budget of the whole gateway, and what all calls have spent in its present period."""
+        cap, balance = await self._spending.of_gateway()
         return keystore_pb2.GetGatewayBudgetResponse(
             max_budget_nano_usd=cap,
             spent_nano_usd=balance.spent_nano_usd,
@@ -262,12 +254,11 @@ class KeysService:
         raise unavailable("The key is being changed by many; try again.")
 
     async def _holder(self, digest: bytes) -> KeyRow:
-        """The key that has the secret with this digest, or takes it still."""
-        token = self._tokens.token_of(digest)
-        for row in await self._store.keys.find([token]):
-            if token in (row.key.token, row.key.previous_token):
-                return row
-        raise _not_found()
+        """The key that opens with the secret of this digest now."""
+        rows = await self._store.keys.with_token(self._tokens.token_of(digest))
+        if not rows:
+            raise _not_found()
+        return rows[0]
 
     async def _find(self, name: str) -> KeyRow:
         return (await self._all(self._store.keys, [name]))[0]
@@ -284,7 +275,7 @@ class KeysService:
         return [row for row in rows if row is not None]
 
     def _shown(self, row: KeyRow, balance: Balance | None) -> keystore_pb2.Key:
-        return shown(row, balance, key_reset_ms(row.key, self._keys.directory, self._now_ms(), self._zone))
+        return shown(row, balance, self._standings.period_end_ms(self._standings.line_of_key(row.key), self._now_ms()))
 
     async def _balance_if_known(self, key: Key) -> Balance | None:
         """What is done must not be told as failed because the ledger is away."""

@@ -65,6 +65,11 @@ _FIND = f"""
 SELECT {_COLUMNS} FROM keystore.keys WHERE NOT deleted
     AND (token = ANY($1) OR key_id = ANY($1) OR (previous_token = ANY($1) AND previous_until > now()))
 """  # noqa: S608
+# An id is the first token that a key has had, and opens nothing.
+_HOLDER = f"""
+SELECT {_COLUMNS} FROM keystore.keys WHERE NOT deleted
+    AND (token = $1 OR (previous_token = $1 AND previous_until > now()))
+"""  # noqa: S608
 _FIND_ALIASES = f"SELECT {_COLUMNS} FROM keystore.keys WHERE key_alias = ANY($1) AND NOT deleted"  # noqa: S608
 _OF_USERS = f"SELECT {_COLUMNS} FROM keystore.keys WHERE user_id = ANY($1) AND NOT deleted"  # noqa: S608
 _OF_TEAMS = f"SELECT {_COLUMNS} FROM keystore.keys WHERE team_id = ANY($1) AND NOT deleted"  # noqa: S608
@@ -118,6 +123,10 @@ class StoredKeys:
     async def find(self, names: Sequence[str]) -> list[KeyRow]:
         """The keys with one of these tokens or key ids, or with such a token before, which is good still."""
         return await self._rows(_FIND, names)
+
+    async def with_token(self, token: str) -> list[KeyRow]:
+        """The key, if any, that opens with the secret of this token now."""
+        return await self._rows(_HOLDER, token)
 
     async def find_aliases(self, aliases: Sequence[str]) -> list[KeyRow]:
         """The keys with these aliases."""

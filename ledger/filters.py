@@ -11,17 +11,24 @@ from gateway.v1 import ledger_pb2
 from ledger.queries import DIMENSIONS
 from ledger.rows import clean
 from services.errors import GatewayError, Reason
-from services.ids import from_text, lowest_at
+from services.ids import from_text, lowest_at, millis_of
 
+_KEY = ledger_pb2.SPEND_DIMENSION_KEY
 _TAG = ledger_pb2.SPEND_DIMENSION_TAG
-_DAY = ledger_pb2.SPEND_DIMENSION_DAY
+# Of a range, not of names.
+_TIMES = (ledger_pb2.SPEND_DIMENSION_DAY, ledger_pb2.SPEND_DIMENSION_HOUR)
 
 HOUR_MS = 3_600_000
 # What the 48 bits of a UUIDv7 reach to: the year 10889.
 MAX_MS = (1 << 48) - 1
+# What the counters of budgets can say.
+MAX_COST_NANO_USD = 1 << 53
+LOWEST_ID = uuid.UUID(int=0)
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
+# Some 200 kB: what is put together at once, and waits while its reader is slow.
+DEFAULT_EXPORT_SIZE = 500
 # Rows that pages may lie behind: each page sums everything anew, so nobody should go through millions so.
 MAX_OFFSET = 1_000_000
 # Entries likewise, of which every one that is passed over is read.
@@ -30,7 +37,6 @@ MAX_ENTRY_OFFSET = 100_000
 MAX_VALUES = 1_000
 # As many as a request of 2 MiB, the transport's limit, can carry.
 MAX_EXCLUDED_IDS = 100_000
-
 
 # Lists of values, one for each dimension that is filtered by.
 Lists = Mapping[ledger_pb2.SpendDimension, Sequence[str]]
@@ -41,7 +47,8 @@ class Filter:
     """Which entries; empty or None matches everything.
 
     An entry matches request_id when that is its call id, or dispatch_id is its own. first_id and end_id are bounds of
-    dispatch ids, the end exclusive. lists: what else must match. offset: entries to pass over.
+    dispatch ids, the end exclusive. lists: what else must match. offset: entries to pass over. unpriced: only
+    what Reprice changes.
     """
 
     key_id: str = ""
@@ -52,6 +59,7 @@ class Filter:
     end_id: uuid.UUID | None = None
     lists: Lists = field(default_factory=dict)
     offset: int = 0
+    unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,33 @@ class SpendQuestion:
     offset: int = 0
     lists: Lists = field(default_factory=dict)
 
+    @property
+    def is_of_whole_days(self) -> bool:
+        """Whether sums by the day answer it."""
+        ends = (self.first_hour or 0, self.end_hour or 0)
+        return not any(hour % 24 for hour in ends) and ledger_pb2.SPEND_DIMENSION_HOUR not in self.dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class SumQuestion:
+    """One sum: of entries with this id or a later one, without some, that match all lists."""
+
+    first_id: uuid.UUID = LOWEST_ID
+    excluded_ids: Sequence[uuid.UUID] = ()
+    lists: Lists = field(default_factory=dict)
+
+    @property
+    def first_hour(self) -> int:
+        """The hour, counted from the epoch, in which it begins."""
+        return millis_of(self.first_id.bytes) // HOUR_MS
+
+    @property
+    def hour_ids(self) -> tuple[uuid.UUID, uuid.UUID]:
+        """The lowest and the highest id of that hour."""
+        start_ms = self.first_hour * HOUR_MS
+        last_ms = min(start_ms + HOUR_MS - 1, MAX_MS)
+        return uuid.UUID(bytes=lowest_at(start_ms)), uuid.UUID(bytes=lowest_at(last_ms)[:6] + b"\xff" * 10)
+
 
 def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
     """Which entries a page is of."""
@@ -84,6 +119,29 @@ def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
         end_id=min(ends, default=None),
         lists=_lists(request.filters),
         offset=_entry_offset(request.offset),
+        unpriced=request.unpriced,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Entries from one id on, or after one, and before another, at most so many; None: open."""
+
+    first_id: uuid.UUID | None
+    after_id: uuid.UUID | None
+    end_id: uuid.UUID | None
+    limit: int
+
+
+def range_of(request: ledger_pb2.ExportEntriesRequest) -> Range:
+    """Which entries a page of an export is of."""
+    if not 0 <= request.page_size <= MAX_PAGE_SIZE:
+        raise _invalid(f"page_size must be between 1 and {MAX_PAGE_SIZE}.", "page_size")
+    return Range(
+        first_id=_bound(request.start_ms, "start_ms"),
+        after_id=_optional_id(request.after_id, "after_id"),
+        end_id=_bound(request.end_ms, "end_ms"),
+        limit=request.page_size or DEFAULT_EXPORT_SIZE,
     )
 
 
@@ -94,21 +152,33 @@ def page_size_of(request: ledger_pb2.ListEntriesRequest | ledger_pb2.QuerySpendR
     return request.page_size or DEFAULT_PAGE_SIZE
 
 
-def key_of(request: ledger_pb2.SumSpendRequest) -> str:
-    """The key of a sum; empty: all."""
-    return clean(request.key_id)
-
-
-def since_of(request: ledger_pb2.SumSpendRequest) -> uuid.UUID | None:
-    """The first id of a sum; None: all."""
-    return _optional_id(request.since_id, "since_id")
-
-
-def excluded_of(request: ledger_pb2.SumSpendRequest) -> Sequence[uuid.UUID]:
-    """The ids that a sum leaves out."""
+def sum_question_of(request: ledger_pb2.SumSpendRequest) -> SumQuestion:
+    """What is to be summed."""
     if len(request.excluded_ids) > MAX_EXCLUDED_IDS:
         raise _invalid(f"At most {MAX_EXCLUDED_IDS} ids can be excluded.", "excluded_ids")
-    return [_id(given, "excluded_ids") for given in request.excluded_ids]
+    lists = dict(_lists(request.filters))
+    if len(lists.get(_TAG, ())) > 1:
+        raise _invalid("A call with several of these tags would be counted for each: ask for one.", "filters")
+    if request.key_id:
+        key_id = clean(request.key_id)
+        lists[_KEY] = [key_id] if key_id in lists.get(_KEY, (key_id,)) else []
+    return SumQuestion(
+        first_id=_optional_id(request.since_id, "since_id") or LOWEST_ID,
+        excluded_ids=[_id(given, "excluded_ids") for given in request.excluded_ids],
+        lists=lists,
+    )
+
+
+def costs_of(request: ledger_pb2.RepriceRequest) -> Mapping[uuid.UUID, int]:
+    """What entries cost, in nano-USD."""
+    if not 1 <= len(request.entries) <= MAX_PAGE_SIZE:
+        raise _invalid(f"Between 1 and {MAX_PAGE_SIZE} entries are priced at once.", "entries")
+    costs = {_id(each.dispatch_id, "entries"): each.cost_nano_usd for each in request.entries}
+    if len(costs) < len(request.entries):
+        raise _invalid("An entry is named twice.", "entries")
+    if not all(0 <= cost <= MAX_COST_NANO_USD for cost in costs.values()):
+        raise _invalid(f"A cost is between 0 and {MAX_COST_NANO_USD} nano-USD.", "entries")
+    return costs
 
 
 def question_of(request: ledger_pb2.QuerySpendRequest) -> SpendQuestion:
@@ -135,7 +205,7 @@ def _lists(filters: Iterable[ledger_pb2.SpendFilter]) -> Lists:
     """Filters by their dimensions; none for most requests."""
     lists: dict[ledger_pb2.SpendDimension, Sequence[str]] = {}
     for each in filters:
-        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension == _DAY:
+        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension in _TIMES:
             raise _invalid("filters name a dimension twice, or one that nothing is filtered by.", "filters")
         if not 1 <= len(each.values) <= MAX_VALUES:
             raise _invalid(f"A filter has between 1 and {MAX_VALUES} values.", "filters")

@@ -6,13 +6,14 @@ import asyncio
 
 from gateway.v1 import ledger_pb2
 
-from ledger.filters import excluded_of, filter_of, key_of, page_size_of, question_of, since_of
+from ledger.export import page_of
+from ledger.filters import costs_of, filter_of, page_size_of, question_of, range_of, sum_question_of
 from ledger.recording import Frame, Recording
 from ledger.store import Store
 from ledger.writer import Writer
 from services.errors import unavailable
 from services.link import MAX_BATCH_BYTES, Link
-from services.methods import LIST_ENTRIES, QUERY_SPEND, RECORD, SUM_SPEND
+from services.methods import EXPORT_ENTRIES, LIST_ENTRIES, QUERY_SPEND, RECORD, REPRICE, SUM_SPEND
 from services.transport import Handlers
 
 
@@ -33,6 +34,8 @@ class LedgerService:
             SUM_SPEND: self.sum_spend,
             LIST_ENTRIES: self.list_entries,
             QUERY_SPEND: self.query_spend,
+            EXPORT_ENTRIES: self.export_entries,
+            REPRICE: self.reprice,
         }
 
     async def record(self, link: Link[ledger_pb2.StoredFrame, Frame]) -> None:
@@ -48,9 +51,14 @@ class LedgerService:
             ended.set()
 
     async def sum_spend(self, request: ledger_pb2.SumSpendRequest) -> ledger_pb2.SumSpendResponse:
-        """What a key, or the whole gateway, has spent."""
-        spend = await self._store.sum_spend(key_of(request), since_of(request), excluded_of(request))
+        """What was spent in a scope."""
+        spend = await self._store.sum_spend(sum_question_of(request))
         return ledger_pb2.SumSpendResponse(cost_nano_usd=spend.cost_nano_usd, entries=spend.entries)
+
+    async def reprice(self, request: ledger_pb2.RepriceRequest) -> ledger_pb2.RepriceResponse:
+        """Give entries the cost that nobody knew when they were made."""
+        changed = await self._store.reprice(costs_of(request))
+        return ledger_pb2.RepriceResponse(entries=changed.entries, cost_nano_usd=changed.cost_nano_usd)
 
     async def list_entries(self, request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
         """One page, newest first: it ends early when it would grow larger than a batch may be, never empty."""
@@ -86,6 +94,12 @@ class LedgerService:
                 break
             page.rows.append(row)
         return page
+
+    async def export_entries(self, request: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
+        """One page of an export, oldest first."""
+        rows = await self._store.export(range_of(request))
+        # Hundreds of entries are more than the event loop can do between two calls.
+        return await asyncio.to_thread(page_of, rows)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Let each link write what it has gathered; what is not written in time stays with its router."""

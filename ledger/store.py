@@ -1,19 +1,23 @@
-"""The ledger's PostgreSQL: with `partitions.py` the only place that runs SQL. No answer is GatewayError UNAVAILABLE."""
+"""The ledger's PostgreSQL: with `partitions.py` and `retention.py` the only place that runs SQL.
+
+No answer is GatewayError UNAVAILABLE.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
-from ledger import partitions, queries
-from ledger.filters import Filter, SpendQuestion
+from ledger import partitions, queries, retention
+from ledger.export import EXPORT
+from ledger.filters import Filter, Range, SpendQuestion, SumQuestion
 from ledger.rows import Entry, encode, entry_of
 from services.errors import unavailable
 from services.postgres import connect, mapped
@@ -71,6 +75,10 @@ class Store:
         """Make the partitions that are missing on a day (counted from the epoch); what was made."""
         return await partitions.ensure(self._pool, today)
 
+    async def drop_expired(self, kept_seconds: float) -> retention.Dropped:
+        """Drop entries that are older, by whole days, and late ones that were kept so long; what was dropped."""
+        return await retention.drop_expired(self._pool, kept_seconds)
+
     async def write(self, entries: Sequence[Entry]) -> Written:
         """Keep well-formed entries and add them to the sums, in one transaction; those kept before change nothing.
 
@@ -91,19 +99,34 @@ class Store:
         with mapped():
             await self._pool.execute(queries.REJECT, hashlib.sha256(content).digest(), content, reason)
 
-    async def sum_spend(self, key_id: str, since_id: uuid.UUID | None, excluded_ids: Sequence[uuid.UUID]) -> Spend:
-        """The sum of a key (empty: all), from an id on, without some dispatches."""
-        if since_id is None:
-            row = await self._row(queries.SUM_SPEND, key_id, excluded_ids)
-        else:
-            row = await self._row(queries.SUM_SPEND_SINCE, key_id, since_id, excluded_ids)
+    async def sum_spend(self, question: SumQuestion) -> Spend:
+        """The one sum that is asked for."""
+        row = await self._row(
+            queries.sum_spend(tuple(question.lists)),
+            question.first_id,
+            question.first_hour,
+            *question.hour_ids,
+            question.excluded_ids,
+            *question.lists.values(),
+        )
+        return Spend(row["cost_nano_usd"], row["entries"])
+
+    async def reprice(self, costs: Mapping[uuid.UUID, int]) -> Spend:
+        """Give these entries their cost, those that have none, and add it to the sums; what has changed."""
+        ids = list(costs)
+        with mapped():
+            async with self._pool.acquire() as connection, connection.transaction():
+                # In statements of their own, so that the next sees what it no longer has to wait for.
+                for lock in queries.LOCK_UNPRICED:
+                    await connection.execute(lock, ids)
+                (row,) = await connection.fetch(queries.REPRICE, ids, list(costs.values()))
         return Spend(row["cost_nano_usd"], row["entries"])
 
     async def list_entries(self, wanted: Filter, limit: int) -> list[Entry]:
         """The newest entries that match, newest first, at most `limit`."""
         with mapped():
             rows = await self._pool.fetch(
-                queries.list_entries(tuple(wanted.lists)),
+                queries.list_entries(tuple(wanted.lists), unpriced=wanted.unpriced),
                 wanted.key_id,
                 wanted.user_id,
                 wanted.request_id,
@@ -116,11 +139,16 @@ class Store:
             )
         return [entry_of(dict(row)) for row in rows]
 
+    async def export(self, wanted: Range) -> list[asyncpg.Record]:
+        """The oldest entries of a range, as records, for `export.page_of`."""
+        with mapped():
+            return await self._pool.fetch(EXPORT, wanted.first_id, wanted.after_id, wanted.end_id, wanted.limit)
+
     async def query_spend(self, question: SpendQuestion) -> list[Spend]:
-        """Sums of an hourly rollup, dearest first: as many as asked for and, if there is one, the next."""
+        """Sums of a rollup, dearest first: as many as asked for and, if there is one, the next."""
         with mapped():
             rows = await self._pool.fetch(
-                queries.query_spend(question.dimensions, tuple(question.lists)),
+                queries.query_spend(question.dimensions, tuple(question.lists), whole_days=question.is_of_whole_days),
                 question.first_hour,
                 question.end_hour,
                 question.user_id,
@@ -129,6 +157,10 @@ class Store:
                 *question.lists.values(),
             )
         return [Spend(**row) for row in rows]
+
+    def pool(self) -> asyncpg.Pool:
+        """The connections, for what has SQL of its own. UNAVAILABLE before they are there."""
+        return self._pool
 
     @property
     def _pool(self) -> asyncpg.Pool:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
@@ -26,6 +27,7 @@ from router.dispatch import Dispatch
 from router.growth import Extend, Growth, can_grow
 from router.languages import Languages, WholeWires
 from router.passed_on import passed_on
+from router.routing.choice import Choice, skips_of
 from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
 from router.selection import Selection
@@ -123,15 +125,17 @@ class Engine:
                 failure = failure or error
         raise failure or unavailable("No model group could be tried.")
 
-    async def _try_group(self, caller: Caller, dispatch: Dispatch, group: Sequence[Deployment], body: bytes) -> bytes:
+    async def _try_group(self, caller: Caller, dispatch: Dispatch, every: Sequence[Deployment], body: bytes) -> bytes:
         """One deployment after the other, then, after a pause, those again that may answer later."""
         selection, request = self._selection, caller.request
-        group = [deployment for deployment in group if deployment.at(request.operation) is not None]
-        if not group:
+        offering = [deployment for deployment in every if deployment.at(request.operation) is not None]
+        if not offering:
+            self._looked(dispatch, None, every, (), (), ())
             raise _not_offered(request)
         spent_nano_usd = self._accounting.spent_nano_usd(request, len(body), dispatch.ended)
-        group = [deployment for deployment in group if is_affordable(request, deployment, spent_nano_usd)]
+        group = [deployment for deployment in offering if is_affordable(request, deployment, spent_nano_usd)]
         if not group:
+            self._looked(dispatch, None, every, offering, (), ())
             raise not_paid_for()
         tried: set[str] = set()
         hopeless: set[str] = set()
@@ -142,6 +146,7 @@ class Engine:
                 await self._pause(dispatch, failure, attempt - 1)
                 tried = set(hopeless)
                 deployment = selection.choose(group, tried)
+            choice = self._looked(dispatch, deployment, every, offering, group, tried)
             if deployment is None:
                 break
             tried.add(deployment.id)
@@ -153,6 +158,8 @@ class Engine:
                 return last
             except GatewayError as error:
                 dispatch.end_attempt(error.reason)
+                if len(dispatch.ended) < choice.attempt:
+                    choice.error_reason = error.reason
                 selection.failed(deployment, error, alone=len(group) == 1)
                 if dispatch.has_head or not may_try_another(error):
                     raise
@@ -166,6 +173,31 @@ class Engine:
             "No deployments available for selected model. All of them rest after failures; try again.",
             retry_after_seconds=selection.wakes_in_seconds(group),
         )
+
+    def _looked(
+        self,
+        dispatch: Dispatch,
+        chosen: Deployment | None,
+        every: Sequence[Deployment],
+        offering: Sequence[Deployment],
+        affordable: Sequence[Deployment],
+        tried: Collection[str],
+    ) -> Choice:
+        """Remember what a look for a deployment came to, and who of the group was passed over; see `skips_of`."""
+        selection = self._selection
+        resting = selection.resting_seconds(affordable)
+        is_open = len(affordable) == len(every) and not (tried or resting)
+        choice = Choice(
+            every[0].group,
+            selection.strategy,
+            len(every),
+            len(dispatch.ended) + 1,
+            chosen.id if chosen else "",
+            () if is_open else skips_of(every, offering, affordable, resting, tried),
+            selection.under_way(chosen) if chosen else 0,
+        )
+        dispatch.choices.append(choice)
+        return choice
 
     async def _pause(self, dispatch: Dispatch, failure: GatewayError, repeats: int) -> None:
         """Wait before a group is tried again; not beyond the time that the call has."""
@@ -183,7 +215,7 @@ class Engine:
         spent_nano_usd = self._accounting.spent_nano_usd(caller.request, len(body), dispatch.ended)
         growth = await self._growth(dispatch, deployment, body, spent_nano_usd)
         limit = 0 if growth else output_limit(caller.request, deployment, spent_nano_usd, dispatch.held_nano_usd)
-        called = deployment.at(caller.request.operation) or deployment
+        called = _as_called(deployment, caller.request)
         request = self._languages.encode(caller.request, called, body, limit)
         signer = self._signers.get(deployment.auth) if deployment.mock_response is None else None
         if signer is not None:
@@ -191,7 +223,7 @@ class Engine:
             began = self._clock()
             request = await signed(signer, request, called, timeout_seconds)
             timeout_seconds -= self._clock() - began
-        self._accounting.opened(caller.request, len(body), dispatch.ended, deployment)
+        self._accounting.opened(caller.request, len(body), dispatch.ended, deployment, dispatch.choices)
         caller.sent(deployment.id)
         dispatch.begin_attempt(deployment, request.dropped)
         transport = self._transport if deployment.mock_response is None else self._mock
@@ -243,6 +275,14 @@ class Engine:
             await caller.answer(head, last, _result_of(entry))
 
 
+def _as_called(deployment: Deployment, request: router_pb2.Open) -> Deployment:
+    """A deployment as the call's operation sees it, and as the caller's key has it."""
+    called = deployment.at(request.operation) or deployment
+    if request.HasField("drop_params") and request.drop_params != called.drop_params:
+        called = replace(called, drop_params=request.drop_params)
+    return called
+
+
 def _not_offered(request: router_pb2.Open) -> GatewayError:
     operation = common_pb2.Operation.Name(request.operation).removeprefix("OPERATION_").lower().replace("_", " ")
     return GatewayError(
@@ -276,19 +316,21 @@ async def _forward(
     """
     held: list[bytes] = []
 
-    async def begin() -> bool:
-        caller.head(dispatch.head("text/event-stream", deployment))
-        return await _pass(caller, b"".join(held), growth)
+    async def begin(*, urgent: bool) -> bool:
+        caller.head(dispatch.head("text/event-stream", deployment), urgent=urgent)
+        return await _pass(caller, b"".join(held), growth, urgent=urgent)
 
     while chunk := await response.chunk():
         step = decoder.feed(chunk)
+        # The last events travel with the result, which follows at once.
+        urgent = not step.done
         if dispatch.has_head:
-            if step.out and not await _pass(caller, step.out, growth):
+            if step.out and not await _pass(caller, step.out, growth, urgent=urgent):
                 return None
         else:
             held.append(step.out)
             if step.has_content:
-                if not await begin():
+                if not await begin(urgent=urgent):
                     return None
             elif sum(map(len, held)) > MAX_HELD_BYTES:
                 raise invalid_response(deployment, "its stream does not begin")
@@ -297,7 +339,7 @@ async def _forward(
     end = decoder.close()
     dispatch.stream_ended(end)
     if not dispatch.has_head and end.error is None:
-        await begin()
+        await begin(urgent=False)
     if dispatch.has_head and end.out:
         await caller.data(end.out)
     if end.error is not None:
@@ -305,15 +347,15 @@ async def _forward(
     return end.last
 
 
-async def _pass(caller: Caller, events: bytes, growth: Growth | None) -> bool:
+async def _pass(caller: Caller, events: bytes, growth: Growth | None, *, urgent: bool) -> bool:
     """Send events on as far as they are paid for; whether all of them were."""
     if growth is None:
-        await caller.data(events)
+        await caller.data(events, urgent=urgent)
         return True
     while events:
         paid = growth.fit(events)
         if paid:
-            await caller.data(paid)
+            await caller.data(paid, urgent=urgent)
         events = events[len(paid) :]
         if events and not await growth.grows():
             return False

@@ -1,8 +1,9 @@
-"""What a usage costs by the prices of a model, without any call."""
+"""What a usage costs by the prices of a model, without any call; and what calls cost of which nobody knew it then."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from gateway.v1 import router_pb2
 from gateway.v1.common_pb2 import TokenUsage
@@ -14,9 +15,12 @@ from services.errors import GatewayError, Reason
 from services.markups import Markup
 from services.money import MTOK, half_even
 
+# A page of entries.
+MAX_USAGES = 1_000
+
 
 class Estimates:
-    """Serves `Inference.EstimateCost`. catalog: the one of the moment."""
+    """Serves `Inference.EstimateCost` and `PriceUsages`. catalog: the one of the moment."""
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
         self._catalog = catalog
@@ -35,6 +39,26 @@ class Estimates:
         except ValueError:
             # An int64 cannot say it.
             raise _invalid("So many tokens, at such a price, come to more than can be reckoned.") from None
+
+    async def price(self, request: router_pb2.PriceUsagesRequest) -> router_pb2.PriceUsagesResponse:
+        """Each by its deployment, or by any that has its model; unknown where neither is there or has a price."""
+        if len(request.usages) > MAX_USAGES:
+            raise GatewayError(
+                Reason.ERROR_REASON_INVALID_REQUEST, f"At most {MAX_USAGES} usages at once.", param="usages"
+            )
+        priced = [each for group in self._catalog().groups.values() for each in group if not each.unpriced]
+        by_id = {each.id: each for each in priced}
+        by_model = {(each.provider, each.provider_model): each for each in reversed(priced)}
+        answer = router_pb2.PriceUsagesResponse()
+        for used in request.usages:
+            deployment = by_id.get(used.deployment_id) or by_model.get((used.provider, used.provider_model))
+            price = answer.prices.add()
+            if deployment is not None:
+                # An int64 that cannot say the cost raises ValueError: then it is as good as unknown.
+                with suppress(ValueError):
+                    price.cost_nano_usd = deployment.rates.cost(used.usage)
+                    price.known = True
+        return answer
 
 
 def cost_of(deployment: Deployment, usage: TokenUsage) -> router_pb2.EstimateCostResponse:

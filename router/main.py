@@ -37,7 +37,7 @@ from router.wire import WHOLE_WIRES, WIRES
 from services.errors import unavailable
 from services.ids import IdMint
 from services.lifecycle import Runtime
-from services.methods import CHECK_HEALTH, ESTIMATE_COST, INFERENCE
+from services.methods import CHECK_HEALTH, ESTIMATE_COST, INFERENCE, PRICE_USAGES
 from services.router_settings import RouterSettings
 from services.transport import Handlers
 
@@ -80,6 +80,7 @@ class Router:
             INFERENCE: self._service.exchange,
             CHECK_HEALTH: self._health.check,
             ESTIMATE_COST: self._estimates.estimate,
+            PRICE_USAGES: self._estimates.price,
         }
 
     async def start(self) -> None:

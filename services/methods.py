@@ -44,6 +44,7 @@ class Exchange(Generic[Up, Down]):
 
 INFERENCE = Exchange("/gateway.v1.Inference/Exchange", r.EdgeFrame, r.RouterFrame, r.EdgeBatch, r.RouterBatch)
 CHECK_HEALTH = Unary("/gateway.v1.Inference/CheckHealth", r.CheckHealthRequest, r.CheckHealthResponse)
+PRICE_USAGES = Unary("/gateway.v1.Inference/PriceUsages", r.PriceUsagesRequest, r.PriceUsagesResponse, reads=True)
 ESTIMATE_COST = Unary("/gateway.v1.Inference/EstimateCost", r.EstimateCostRequest, r.EstimateCostResponse, reads=True)
 
 ADMISSION = Exchange(
@@ -77,11 +78,16 @@ RECORD = Exchange("/gateway.v1.Ledger/Record", led.RecordFrame, led.StoredFrame,
 SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpendResponse, reads=True)
 LIST_ENTRIES = Unary("/gateway.v1.Ledger/ListEntries", led.ListEntriesRequest, led.ListEntriesResponse, reads=True)
 QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.QuerySpendResponse, reads=True)
+EXPORT_ENTRIES = Unary(
+    "/gateway.v1.Ledger/ExportEntries", led.ExportEntriesRequest, led.ExportEntriesResponse, reads=True
+)
+REPRICE = Unary("/gateway.v1.Ledger/Reprice", led.RepriceRequest, led.RepriceResponse)
 
 ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     INFERENCE,
     CHECK_HEALTH,
     ESTIMATE_COST,
+    PRICE_USAGES,
     ADMISSION,
     CREATE_KEY,
     GET_KEY,
@@ -104,4 +110,6 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     SUM_SPEND,
     LIST_ENTRIES,
     QUERY_SPEND,
+    EXPORT_ENTRIES,
+    REPRICE,
 )

@@ -83,7 +83,9 @@ _TABLE: Sequence[tuple[Grant, tuple[str, ...], str]] = (
         GET /tag/daily/activity, GET /customer/daily/activity, GET /organization/daily/activity
         """,
     ),
-    (_READERS, (INFO,), "GET /provider/budgets"),
+    (_SPENDERS, (INFO,), "GET /receipts/{call_id}, GET /v1/receipts/{call_id}"),
+    (_READERS, (INFO,), "GET /provider/budgets, GET /spend/export"),
+    (Grant.ADMIN, (MANAGEMENT,), "POST /spend/reprice"),
     (_HOLDERS, (MANAGEMENT,), "POST /key/generate, POST /key/update, POST /key/delete"),
     (_HOLDERS, (MANAGEMENT,), "POST /key/regenerate, POST /key/{key}/regenerate"),
     (_ADMINS, (MANAGEMENT,), "POST /key/service-account/generate, POST /key/block, POST /key/unblock"),

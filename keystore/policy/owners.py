@@ -126,9 +126,13 @@ class Directory:
         """A key is gone."""
         self.generation += 1
         key = self._by_id.pop(key_id, None)
-        if key is not None:
+        if key is None:
+            return
+        # A secret may have become another key's meanwhile.
+        if self._by_token.get(key.token) is key:
             del self._by_token[key.token]
-            self._by_previous_token.pop(key.previous_token, None)
+        if self._by_previous_token.get(key.previous_token) is key:
+            del self._by_previous_token[key.previous_token]
 
     def put_owner(self, owner: Owner) -> None:
         """An owner is new, or has changed."""

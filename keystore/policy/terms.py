@@ -50,6 +50,12 @@ class Terms(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         """Whether something is limited but money."""
         return not (self.rpm_limit is None and self.tpm_limit is None and self.max_parallel_requests is None)
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether money is limited, of all calls or of those of some model."""
+        budgets = (self.max_budget_nano_usd, *(each.max_budget_nano_usd for each in self.model_terms))
+        return bool(self.budget_limits) or any(budget is not None for budget in budgets)
+
 
 NONE = Terms()
 
@@ -59,11 +65,14 @@ _Value = TypeVar("_Value")
 def filled(own: Terms, others: Iterable[Terms | None]) -> Terms:
     """Terms, with what they leave open as the first of the others has it that sets it.
 
-    A budget comes with its period, and not without it. What others name as their own budget is nobody else's.
+    A budget comes with its period, and not without it. Beside a budget that refuses, others' shadow budgets are left
+    out: all budgets of one owner refuse, or none. What others name as their own budget is nobody else's.
     """
     for other in others:
         if other is None:
             continue
+        if other.shadow and own.has_budget and not own.shadow:
+            other = _without_budgets(other)
         limits = {
             name: _first(getattr(own, name), getattr(other, name))
             for name in ("soft_budget_nano_usd", "rpm_limit", "tpm_limit", "max_parallel_requests")
@@ -78,6 +87,13 @@ def filled(own: Terms, others: Iterable[Terms | None]) -> Terms:
             money = {"budget_duration": other.budget_duration}
         own = msgspec.structs.replace(own, shadow=own.shadow or other.shadow, **limits, **lists, **money)
     return own
+
+
+def _without_budgets(terms: Terms) -> Terms:
+    models = tuple(msgspec.structs.replace(each, max_budget_nano_usd=None) for each in terms.model_terms)
+    return msgspec.structs.replace(
+        terms, max_budget_nano_usd=None, budget_duration="", budget_limits=(), model_terms=models, shadow=False
+    )
 
 
 def _first(value: _Value | None, other: _Value | None) -> _Value | None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from bench.calls import Month, Names
 from bench.load import Outcome
 from bench.processes import FakeProvider, run_load
 from bench.scenarios import Scenario
+from ledger.rows import is_well_formed
+from services.ids import millis_of
 
 KEY = "sk-none"
 
@@ -85,3 +90,25 @@ def test_usage_ends_a_stream_only_when_it_was_asked_for(provider: FakeProvider, 
         events = response.read().decode().split("\n\n")
     assert events[-2:] == ["data: [DONE]", ""]
     assert ('"usage"' in events[-3]) is asked
+
+
+@pytest.mark.slow
+def test_the_ledgers_bench_verifies_what_it_loads_and_asks() -> None:
+    """With few calls: that it adds up, not how fast it is."""
+    command = [sys.executable, "-m", "bench.ledger", "--calls", "6000", "--times", "1"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "verified: entries and nano-USD made [6000, " in ran.stdout
+    assert "questions, every answer as it must be" in ran.stdout
+    assert "VOID" not in ran.stdout
+
+
+def test_the_month_that_the_ledgers_bench_loads_is_the_same_again_and_lies_within_it() -> None:
+    month = Month(start_ms=1_750_000_000_000, calls=3_000)
+    entries = list(month.entries())
+    assert entries == list(month.entries())
+    ids = [entry.dispatch_id for entry in entries]
+    assert ids == sorted(set(ids))
+    assert month.start_ms <= millis_of(ids[0]) < millis_of(ids[-1]) < month.end_ms
+    assert all(is_well_formed(entry) for entry in entries)
+    assert {entry.principal.key_id for entry in Month(0, 30_000).entries()} == {*Names.keys}

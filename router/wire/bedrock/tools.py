@@ -8,14 +8,12 @@ import re
 import msgspec
 
 from router.wire import asked
+from router.wire.anthropic.schema import strict_parameters_of
 from router.wire.bedrock.content import Block, cache_point
 from router.wire.bedrock.models import is_claude, takes_structured_output, takes_tool_choice
+from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION
 from router.wire.members import FLAG, RAWS, Members, read
 from router.wire.params import ResponseFormat
-
-# The call of this tool is the answer, where a model cannot be held to a schema otherwise; LiteLLM's name for it.
-JSON_TOOL = "json_tool_call"
-_JSON_TOOL_DESCRIPTION = "Give the final answer. Call this once, with the whole answer, instead of writing text."
 
 _MAX_ID_CHARS = 64
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_.:-]")
@@ -26,7 +24,7 @@ _ANTHROPIC_TYPES = {"auto": "auto", "required": "any", "function": "tool"}
 
 class _ToolSpec(msgspec.Struct, omit_defaults=True, rename="camel"):
     name: str
-    input_schema: dict[str, dict[str, msgspec.Raw]]
+    input_schema: dict[str, dict[str, msgspec.Raw] | msgspec.Raw]
     description: str | None = None
     strict: bool | None = None
 
@@ -56,6 +54,9 @@ def tools_of(members: Members, model: str, called: list[str], form: ResponseForm
     if not specs:
         # Bedrock refuses a conversation with calls of tools that it was not told of.
         return Tools({"tools": [_bare_tool(name) for name in called]} if called else None)
+    if len(functions) == 1 and not is_claude(model):
+        # Nothing can be said, and there are not several to call.
+        parallel = None
     return _chosen(Tools({"tools": specs}), model, choice, parallel=parallel)
 
 
@@ -121,12 +122,12 @@ def _choice(choice: asked.ToolChoice) -> dict[str, object]:
 
 
 def _tool(function: asked.Function, model: str) -> list[Block]:
-    spec = _ToolSpec(
-        function.name,
-        {"json": _schema(function.parameters)},
-        function.description or None,
-        True if function.strict and takes_structured_output(model) else None,
-    )
+    spec = _ToolSpec(function.name, {"json": _schema(function.parameters)}, function.description or None)
+    if function.strict and takes_structured_output(model):
+        closed = strict_parameters_of(_schema(function.parameters))
+        # Where it cannot be held to, a schema is still a description.
+        if closed is not None:
+            spec.strict, spec.input_schema = True, {"json": closed}
     return [{"toolSpec": spec}, *cache_point(function.cache_control)]
 
 
@@ -136,7 +137,7 @@ def _bare_tool(name: str) -> Block:
 
 def _json_tool(form: ResponseFormat) -> _ToolSpec:
     schema = None if form.schema is None else read(RAWS, form.schema, "response_format.json_schema.schema")
-    return _ToolSpec(JSON_TOOL, {"json": _schema(schema)}, _JSON_TOOL_DESCRIPTION)
+    return _ToolSpec(JSON_TOOL, {"json": _schema(schema)}, JSON_TOOL_DESCRIPTION)
 
 
 def _schema(parameters: dict[str, msgspec.Raw] | None) -> dict[str, msgspec.Raw]:

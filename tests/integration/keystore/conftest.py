@@ -9,7 +9,6 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from keystore.main import build
 from keystore.term_members import TERMS
-from services.config import Config, GeneralSettings, LitellmSettings
+from services.config import Config
+from services.default_terms import DefaultTerms, OwnerSettings
 from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
 from services.embedded.valkey import EmbeddedValkey
@@ -31,6 +31,7 @@ from services.inprocess import InProcessChannel
 from services.lifecycle import Role, Runtime
 from services.link import Link, LinkClosed
 from services.methods import ADMISSION, CREATE_KEY, SUM_SPEND
+from services.money import nano_from_usd
 from services.postgres import migrate
 from services.settings import Settings
 
@@ -53,9 +54,10 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class FakeLedger:
-    """Entries as (dispatch id, key id, cost)."""
+    """Entries as (dispatch id, key id, cost); what else an entry says of who called is in `others`."""
 
     entries: list[tuple[bytes, str, int]] = field(default_factory=list)
+    others: dict[bytes, dict[int, str]] = field(default_factory=dict)
     away: bool = False
     sums: int = 0
 
@@ -68,9 +70,16 @@ class FakeLedger:
         costs = [
             cost
             for dispatch_id, key_id, cost in self.entries
-            if request.key_id in ("", key_id) and dispatch_id not in excluded
+            if all(self._said(dispatch_id, key_id, each.dimension) in each.values for each in request.filters)
+            and dispatch_id not in excluded
+            and dispatch_id >= request.since_id
         ]
         return ledger_pb2.SumSpendResponse(cost_nano_usd=sum(costs), entries=len(costs))
+
+    def _said(self, dispatch_id: bytes, key_id: str, dimension: int) -> str:
+        if dimension == ledger_pb2.SPEND_DIMENSION_KEY:
+            return key_id
+        return self.others.get(dispatch_id, {}).get(dimension, "")
 
 
 class Peer:
@@ -250,8 +259,12 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         registry = CollectorRegistry()
         runtime = Runtime(
             config=Config(
-                litellm_settings=LitellmSettings(max_budget=Decimal(max_budget) if max_budget else None),
-                general_settings=GeneralSettings(global_max_parallel_requests=parallel),
+                owners=OwnerSettings(
+                    gateway=DefaultTerms(
+                        max_budget_nano_usd=nano_from_usd(max_budget) if max_budget else None,
+                        max_parallel_requests=parallel,
+                    )
+                )
             ),
             settings=Settings(
                 database_url=database or database_url,

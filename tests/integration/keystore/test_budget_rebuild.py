@@ -16,7 +16,10 @@ from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from gateway.v1.errors_pb2 import ErrorReason as Reason
 
 from keystore.counters import DEADLINE_SECONDS, Counters, OpenHold
+from keystore.policy.defaults import Defaults
 from keystore.policy.operations import Balance
+from keystore.policy.owners import Directory
+from keystore.policy.standing import Standings
 from keystore.spending import Spending
 from services.embedded.valkey import EmbeddedValkey
 from services.errors import GatewayError
@@ -282,5 +285,5 @@ async def test_a_sum_of_an_older_epoch_does_not_count(counters: Counters, redis_
         return ledger_pb2.SumSpendResponse(cost_nano_usd=5)
 
     ledger = InProcessChannel({SUM_SPEND: sum_while_lost}, structlog.get_logger())
-    await Spending(ledger, counters).seed("gateway")
+    await Spending(ledger, counters, Standings(Directory(), Defaults()), lambda: 0).seed("gateway")
     assert await counters.balance("gateway") is None

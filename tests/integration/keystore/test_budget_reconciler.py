@@ -19,9 +19,12 @@ import ledger as ledger_package
 from keystore.counters import KEYS, Counters
 from keystore.inspection import LEAD, Inspection
 from keystore.metrics import KeystoreMetrics
+from keystore.policy.defaults import Defaults
+from keystore.policy.owners import Directory
+from keystore.policy.standing import Standings
 from keystore.reconciler import Reconciler
 from keystore.spending import Spending
-from ledger.filters import excluded_of
+from ledger.filters import sum_question_of
 from ledger.partitions import DAY_SECONDS
 from ledger.store import Store
 from services.errors import GatewayError
@@ -32,6 +35,10 @@ from services.redis import RedisServer
 
 BOUND = 2_000_000
 BUDGET = 10 * BOUND
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Comparer:
@@ -45,9 +52,15 @@ class Comparer:
         self.inspection = Inspection(self.server, self.counters, who)
         self.reconciler = Reconciler(
             counters=self.inspection,
-            sum_spent=Spending(InProcessChannel({SUM_SPEND: ledger.sum_spend}, log), self.counters).sum,
+            sum_spent=Spending(
+                InProcessChannel({SUM_SPEND: ledger.sum_spend}, log),
+                self.counters,
+                Standings(Directory(), Defaults()),
+                now_ms,
+            ).sum,
             metrics=KeystoreMetrics(self.registry),
             log=log,
+            now_ms=now_ms,
         )
 
     async def round(self, times: int = 1) -> None:
@@ -248,7 +261,7 @@ class RealLedger:
         self.store = store
 
     async def sum_spend(self, request: ledger_pb2.SumSpendRequest) -> ledger_pb2.SumSpendResponse:
-        spend = await self.store.sum_spend(request.key_id, None, excluded_of(request))
+        spend = await self.store.sum_spend(sum_question_of(request))
         return ledger_pb2.SumSpendResponse(cost_nano_usd=spend.cost_nano_usd, entries=spend.entries)
 
     async def record(self, dispatch_id: bytes, key_id: str, cost_nano_usd: int) -> None:

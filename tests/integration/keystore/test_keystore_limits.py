@@ -206,7 +206,8 @@ async def test_limits_read_back_as_they_were_made(keystore: Any) -> None:
     secret, key = await keystore.create_key(rpm_limit=0, tpm_limit=5)
     read = (await keystore.call(GET_KEY, keystore_pb2.GetKeyRequest(name=secret))).key
     assert read == key
-    assert [read.HasField(name) for name in ("rpm_limit", "tpm_limit", "max_parallel_requests")] == [True, True, False]
+    limits = ("rpm_limit", "tpm_limit", "max_parallel_requests")
+    assert [read.terms.HasField(name) for name in limits] == [True, True, False]
     for limit in ("rpm_limit", "tpm_limit", "max_parallel_requests"):
         for wrong in (-1, 1 << 60):
             with pytest.raises(GatewayError) as refused:

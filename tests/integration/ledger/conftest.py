@@ -101,7 +101,24 @@ def new_entry() -> NewEntry:
                     error_reason=errors_pb2.ERROR_REASON_PROVIDER_UNAVAILABLE,
                     latency_ms=4,
                 ),
-                ledger_pb2.Attempt(deployment_id="d1", provider_status=200, latency_ms=8),
+                ledger_pb2.Attempt(
+                    deployment_id="d1",
+                    provider_status=200,
+                    latency_ms=8,
+                    billed=True,
+                    rates=ledger_pb2.AppliedRates(input=0, output=2_000_000_000, above_tokens=200_000),
+                ),
+            ],
+            choices=[
+                ledger_pb2.Choice(
+                    strategy=ledger_pb2.ROUTING_STRATEGY_LEAST_BUSY,
+                    candidates=3,
+                    attempt=1,
+                    under_way=2,
+                    skipped=[
+                        ledger_pb2.Skip(deployment_id="d2", reason=ledger_pb2.SKIP_REASON_COOLDOWN, rests_ms=1_500)
+                    ],
+                )
             ],
             **(members | other),
         )
@@ -172,16 +189,19 @@ def assert_sums(sql: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
     sums = ("cost_nano_usd", *tokens)
     by_tag = "ledger.every_entry, jsonb_array_elements_text(tags) AS tag"
 
-    async def compare(table: str, keys: str, columns: tuple[str, ...], source: str) -> None:
-        added = ", ".join(f"sum({name})::bigint" for name in columns)
+    async def compare(unit: str, tag: str, keys: str, source: str) -> None:
+        added = ", ".join(f"sum({name})::bigint" for name in sums)
         # As seconds: Python's datetime ends with the year 9999, and ids do not.
-        at = "extract(epoch FROM ledger.hour_of(dispatch_id))"
+        at = f"extract(epoch FROM ledger.{unit}_of(dispatch_id))"
         expected = await sql.fetch(f"SELECT {at}, {keys}, count(*), {added} FROM {source} GROUP BY {at}, {keys}")
-        kept = await sql.fetch(f"SELECT extract(epoch FROM hour), {keys}, entries, {', '.join(columns)} FROM {table}")
+        kept = await sql.fetch(
+            f"SELECT extract(epoch FROM {unit}), {keys}, entries, {', '.join(sums)} FROM ledger.rollup_{unit}{tag}"
+        )
         assert sorted(map(tuple, kept)) == sorted(map(tuple, expected))
 
     async def check() -> None:
-        await compare("ledger.rollup_hour", facts, sums, "ledger.every_entry")
-        await compare("ledger.rollup_hour_tag", f"tag, {facts}", sums, by_tag)
+        for unit in ("hour", "day"):
+            await compare(unit, "", facts, "ledger.every_entry")
+            await compare(unit, "_tag", f"tag, {facts}", by_tag)
 
     return check

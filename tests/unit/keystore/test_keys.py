@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -54,9 +53,9 @@ class FakeStore:
     async def changes(self, place: tuple[int, str], version: int) -> list[KeyRow]:
         return [row for row in self.rows if (row.version, row.key.key_id) > place and row.version <= version][:PAGE]
 
-    async def find(self, names: Sequence[str]) -> list[KeyRow]:
+    async def with_token(self, token: str) -> list[KeyRow]:
         self.finds += 1
-        found = [row for row in self.rows if row.key.token in names and not row.deleted]
+        found = [row for row in self.rows if row.key.token == token and not row.deleted]
         await self.gate.wait()
         if self.away:
             raise unavailable("away")

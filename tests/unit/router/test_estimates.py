@@ -64,3 +64,39 @@ def test_the_parts_come_to_the_whole(rates: Rates, markup: Markup, read: int, sa
     assert abs(parts - cost.cost_nano_usd) <= 2
     assert cost.cost_nano_usd == deployment.rates.cost(usage)
     assert cost.cache_read_nano_usd <= cost.input_nano_usd
+
+
+def used(deployment_id: str, provider: str, provider_model: str, input_tokens: int) -> router_pb2.UsageOfDeployment:
+    usage = common_pb2.TokenUsage(input_tokens=input_tokens)
+    return router_pb2.UsageOfDeployment(
+        deployment_id=deployment_id, provider=provider, provider_model=provider_model, usage=usage
+    )
+
+
+async def test_usages_are_priced_by_their_deployment_else_by_their_model() -> None:
+    unpriced = Deployment("d0", "g", "groq", "m2", "", unpriced=True)
+    catalog = Catalog({"u": (unpriced,), **CATALOG.groups}, aliases={})
+    request = router_pb2.PriceUsagesRequest(
+        usages=[
+            used("d1", "openai", "m1", 1000),
+            # Of no price itself, and gone: as d2, which has the model.
+            used("d0", "groq", "m2", 1000),
+            used("gone", "groq", "m2", 1000),
+            # An id counts before a model.
+            used("d3", "groq", "m2", 1000),
+            used("gone", "groq", "gone", 1000),
+            used("gone", "openai", "m2", 1000),
+            # Nobody can say this in an int64.
+            used("d3", "groq", "m3", (1 << 63) - 1),
+        ]
+    )
+    answer = await Estimates(lambda: catalog).price(request)
+    known = [(price.known, price.cost_nano_usd) for price in answer.prices]
+    assert known == [(True, 10**6), (True, 2 * 10**6), (True, 2 * 10**6), (True, 3 * 10**6), *[(False, 0)] * 3]
+
+
+async def test_too_many_usages_are_refused() -> None:
+    with pytest.raises(GatewayError, match="At most 1000 usages"):
+        await Estimates(lambda: CATALOG).price(
+            router_pb2.PriceUsagesRequest(usages=[router_pb2.UsageOfDeployment()] * 1001)
+        )

@@ -37,7 +37,8 @@ MATRIX: tuple[tuple[set[str], str], ...] = (
     (set(), "GET /health/liveliness, GET /health/liveness, GET /health/readiness"),
     (
         ADMINS,
-        """GET /health, POST /key/bulk_update, POST /user/update, POST /user/bulk_update, POST /user/delete,
+        """GET /health, POST /spend/reprice, POST /key/bulk_update,
+        POST /user/update, POST /user/bulk_update, POST /user/delete,
         POST /customer/new, POST /customer/update, POST /customer/delete, POST /customer/block, POST /customer/unblock,
         POST /end_user/new, POST /end_user/update, POST /end_user/delete, POST /end_user/block, POST /end_user/unblock,
         POST /organization/new, PATCH /organization/update, DELETE /organization/delete, POST /budget/new,
@@ -47,7 +48,8 @@ MATRIX: tuple[tuple[set[str], str], ...] = (
     ),
     (
         READERS,
-        """GET /metrics, GET /provider/budgets, GET /user/list, GET /customer/info, GET /customer/list,
+        """GET /metrics, GET /provider/budgets, GET /spend/export, GET /user/list, GET /customer/info,
+        GET /customer/list,
         GET /end_user/info, GET /end_user/list, POST /budget/info, GET /budget/list, GET /budget/settings,
         POST /tag/info, GET /tag/list, GET /access_group/list, GET /access_group/{access_group}/info,
         GET /v1/access_group, GET /v1/access_group/{access_group_id}, GET /audit, GET /audit/{id}""",
@@ -61,7 +63,8 @@ MATRIX: tuple[tuple[set[str], str], ...] = (
         GET /global/spend/tags, GET /global/spend/keys, GET /global/all_end_users, GET /global/spend/end_users,
         POST /global/spend/end_users, GET /global/activity, GET /global/activity/model, GET /user/daily/activity,
         GET /team/daily/activity, GET /tag/daily/activity, GET /customer/daily/activity,
-        GET /organization/daily/activity, GET /key/info, GET /key/list, GET /key/aliases, POST /key/health""",
+        GET /organization/daily/activity, GET /receipts/{call_id}, GET /v1/receipts/{call_id},
+        GET /key/info, GET /key/list, GET /key/aliases, POST /key/health""",
     ),
     (set(CALLERS) - {"master"}, "POST /key/next_secret"),
     (
