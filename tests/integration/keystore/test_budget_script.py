@@ -450,6 +450,27 @@ def test_a_shadow_budget_with_enough_left_would_not_refuse_and_the_first_that_wo
     assert server.decide([asked], START_MS) == [Held(20, Use(1, 1, 1, 60_000), 0)]
 
 
+def test_however_much_is_held_in_a_shadow_the_script_does_its_work_and_other_budgets_hold(server: Server) -> None:
+    """A thousand calls of as much as can be held at all: beyond 64 bits a sum would end the script in the middle."""
+    server.clear()
+    oracle, now_ms = Oracle(LEASE_MS), START_MS
+    shadow, hard = Budget("gateway", 5, shadow=True), Budget("key:a", 1_000)
+    ids = [number.to_bytes(16, "big") for number in range(1_100)]
+    asked: list[Operation] = [Seed("gateway", 0), Seed("key:a", 0)]
+    asked += [Admit(each, CAPS[-1] + 1, 1, (shadow,)) for each in ids]
+    asked += [Admit(each, 700, 100, (shadow, hard)) for each in (b"a" * 16, b"b" * 16, b"c" * 16)]
+    asked += [Settle(each, 2) for each in ids]
+    asked += [Read("gateway"), Read("key:a")]
+    for at in range(0, len(asked), 128):
+        part = asked[at : at + 128]
+        assert server.decide(part, now_ms) == oracle.decide(part, now_ms)
+    assert server.balances(now_ms)["key:a"] == Balance(0, 1_000)
+    for pause_ms in (25_000, 50_000, 75_000):
+        server.decide([], now_ms + pause_ms)
+    assert server.balances(now_ms + 75_000)["key:a"] == Balance(0, 0)
+    assert server.balances(now_ms + 75_000)["gateway"].held_nano_usd == 0
+
+
 @pytest.mark.parametrize("cap", CAPS)
 def test_the_cap_of_a_shadow_budget_is_the_cap(server: Server, cap: int) -> None:
     server.clear()
