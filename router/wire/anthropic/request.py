@@ -51,11 +51,13 @@ _NEUTRAL: Mapping[str, object] = {
 _PERSONAL = re.compile(r"[^@]*@.*|\+?[\d\s().-]{7,}", re.DOTALL)
 
 
-def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
-    """Raises GatewayError (INVALID_REQUEST)."""
+def encode(
+    body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int, url: str = ""
+) -> HttpRequest:
+    """url: where Messages are; Anthropic's own path when empty. Raises GatewayError (INVALID_REQUEST)."""
     request = message_request(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
     return post(
-        _url(deployment.api_base),
+        url or _url(deployment.api_base),
         msgspec.json.encode(request.members),
         deployment,
         stream=stream,

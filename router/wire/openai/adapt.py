@@ -11,7 +11,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.providers.quirks import Quirks
-from router.wire.members import LIMITS, allowed, drops, not_taken, unwanted
+from router.wire.members import IGNORED, LIMITS, allowed, drops, not_taken, unwanted
 from router.wire.openai.messages import adapt_messages
 from router.wire.paths import remove
 from services.decoding import NOT_DECODED
@@ -98,7 +98,7 @@ def _untaken(members: Members, quirks: Quirks, spared: Collection[str]) -> list[
         if raw is None or name in spared or name in untaken or name == ASKED_BY_GATEWAY:
             continue
         asked = _value(raw)
-        if not value and (asked is None or (name in NEUTRAL and asked == NEUTRAL[name])):
+        if not value and (asked is None or name in IGNORED or (name in NEUTRAL and asked == NEUTRAL[name])):
             del members[name]
         elif not value or asked == value:
             untaken.append(name)

@@ -16,6 +16,7 @@ from services.errors import GatewayError, Reason
 # Each wire that does not take `logit_bias`, with a model of its language.
 MODELS = {
     "anthropic": "claude-example-4-5",
+    "anthropic-hosted": "claude-example-4-5",
     "anthropic-vertex": "claude-example-4-5",
     "bedrock": "anthropic.claude-example-v1:0",
     "bedrock_invoke": "invoke/anthropic.claude-example-v1:0",
@@ -24,16 +25,20 @@ MODELS = {
     "gemini": "gemini-example",
     "gemini-vertex": "gemini-example",
     "ollama": "example",
+    "replicate": "owner/example",
+    "sagemaker": "example",
+    "tgi": "org/example",
 }
 # Those that can be told neither to call one function at a time, nor to answer several times.
-CALLS_AT_ONCE = MODELS.keys() - {"anthropic", "anthropic-vertex", "bedrock", "bedrock_invoke"}
+CALLS_AT_ONCE = MODELS.keys() & {"cohere", "cohere-v1", "gemini", "gemini-vertex", "ollama"}
 ANSWERS_ONCE = MODELS.keys() - {"gemini", "gemini-vertex"}
 FUNCTIONS = [{"type": "function", "function": {"name": name}} for name in ("ping", "pong")]
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def test_every_wire_that_translates_is_here() -> None:
-    assert MODELS.keys() == WIRES.keys() - {"openai"}
+    passed_through = {"openai", "sagemaker-chat", "watsonx"}
+    assert MODELS.keys() == WIRES.keys() - passed_through
 
 
 def asked_of(name: str, **members: object) -> HttpRequest:
