@@ -1,7 +1,8 @@
 """What callers write: messages, their parts, tools and calls of them, for the wires that translate.
 
 Extensions beyond OpenAI's members: `thinking_blocks`, `cache_control` and `citations`, in Anthropic's form;
-`reasoning_content`; the Responses API's words for parts (`input_text`, `input_image`, `input_file`).
+`reasoning_content`; `video_url`, LiteLLM's part; the Responses API's words for parts (`input_text`, `input_image`,
+`input_file`).
 """
 
 from __future__ import annotations
@@ -50,13 +51,14 @@ class _File(msgspec.Struct):
 
 
 class Part(msgspec.Struct):
-    """A part of a message. image_url, input_audio, file: read by `medium_of`; thinking, signature, data: of thinking
-    blocks, which some callers leave in the content, and `messages_of` takes out of it."""
+    """A part of a message. image_url, video_url, input_audio, file: read by `medium_of`; thinking, signature, data: of
+    thinking blocks, which some callers leave in the content, and `messages_of` takes out of it."""
 
     type: str
     text: str | None = None
     refusal: str | None = None
     image_url: _ImageUrl | str | None = None
+    video_url: _ImageUrl | str | None = None
     input_audio: _Audio | None = None
     file: _File | None = None
     file_data: str | None = None
@@ -222,6 +224,9 @@ def tool_choice_of(members: Members) -> ToolChoice | None:
             return None
         case "auto" | "required" | "none":
             return ToolChoice(given)
+        case "any":
+            # Mistral's word, which many of its callers keep.
+            return ToolChoice("required")
         case _NamedChoice(type="function", function=_FunctionName(name=name)):
             return ToolChoice("function", name)
     raise invalid("Invalid tool_choice: it must be auto, required, none or the name of a function.", "tool_choice")
@@ -255,9 +260,9 @@ def medium_of(part: Part, param: str, provider: str) -> Medium:
     """What a part that is no text holds."""
     match part.type:
         case "image_url" | "input_image":
-            url = part.image_url.url if isinstance(part.image_url, _ImageUrl) else part.image_url
-            media_type = part.image_url.format if isinstance(part.image_url, _ImageUrl) else None
-            return _at(_required(url, f"{param}.image_url"), "image", media_type, None, f"{param}.image_url")
+            return _shown(part.image_url, "image", f"{param}.image_url")
+        case "video_url":
+            return _shown(part.video_url, "file", f"{param}.video_url")
         case "input_audio":
             audio = part.input_audio
             if audio is None:
@@ -291,6 +296,12 @@ def not_sent(part: Part, param: str, provider: str) -> GatewayError:
     """The provider has nothing for a part of this type."""
     message = f"Invalid {param}.type: parts of the type {part.type!r} cannot be sent to {provider}."
     return invalid(message, f"{param}.type")
+
+
+def _shown(given: _ImageUrl | str | None, kind: Literal["image", "file"], param: str) -> Medium:
+    url = given.url if isinstance(given, _ImageUrl) else given
+    media_type = given.format if isinstance(given, _ImageUrl) else None
+    return _at(_required(url, param), kind, media_type, None, param)
 
 
 def _file(file: _File, param: str) -> Medium:
