@@ -27,6 +27,8 @@ MessageQuirk = Literal[
     "reasoning_as_part",
     # The same is left out, if neither of these has moved it, and `thinking_blocks` with it.
     "no_reasoning",
+    # What answers of other providers have beyond OpenAI's members is left out of messages and calls.
+    "no_extensions",
 ]
 
 # What may have to be done to answers, so that callers find OpenAI's form.

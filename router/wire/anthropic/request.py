@@ -36,6 +36,9 @@ DEFAULT_MAX_TOKENS = 4096
 
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
+# Members of Anthropic's that OpenAI has no word for, sent as they are.
+_OWN = ("cache_control", "container", "context_management", "inference_geo", "speed")
+
 # Members that ask for nothing when they have this value.
 _NEUTRAL: Mapping[str, object] = {
     "frequency_penalty": 0,
@@ -96,6 +99,7 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
         "stop_sequences": stop_of(members) or None,
         "service_tier": service_tier_of(members, _SERVICE_TIERS, "Anthropic") or None,
         **sampling_of(members, model, thinks=thinking.is_on),
+        **members.take_raws(_OWN),
     }
     untaken = members.untaken(_NEUTRAL) + (["reasoning_effort"] if thinking.untaken else [])
     members.leave_out("Anthropic", untaken)

@@ -15,6 +15,10 @@ from services.decoding import NOT_DECODED
 
 Raws = dict[str, msgspec.Raw]
 
+# Members that answers of other providers have beyond OpenAI's, as the wires that translate write them.
+_OF_CALLS = ("provider_specific_fields", "extra_content")
+_EXTENSIONS = (*_OF_CALLS, "citations", "images")
+
 _list_decoder = msgspec.json.Decoder(list[Raws])
 _object_decoder = msgspec.json.Decoder(Raws)
 _text_decoder = msgspec.json.Decoder(str)
@@ -94,6 +98,16 @@ def _no_reasoning(message: Raws) -> bool:
     return found != [None] * len(found)
 
 
+def _no_extensions(message: Raws) -> bool:
+    """Of a message and its calls: what another provider gave, and wants back."""
+    found = sum(message.pop(name, None) is not None for name in _EXTENSIONS)
+    calls = _objects(message.get("tool_calls")) or []
+    of_calls = sum(call.pop(name, None) is not None for call in calls for name in _OF_CALLS)
+    if of_calls:
+        message["tool_calls"] = _raw(calls)
+    return found + of_calls > 0
+
+
 class _Change(msgspec.Struct, frozen=True):
     """One quirk: what it does to a message, and the bytes without which it has nothing to do. In texts the quotes of a
     mark are escaped. where: the members that it is for."""
@@ -111,6 +125,7 @@ _CHANGES: Mapping[MessageQuirk, _Change] = {
     "reasoning": _Change(_reasoning, (b'"reasoning_content"',)),
     "reasoning_as_part": _Change(_reasoning_as_part, (b'"reasoning_content"',)),
     "no_reasoning": _Change(_no_reasoning, (b'"reasoning_content"', b'"thinking_blocks"')),
+    "no_extensions": _Change(_no_extensions, tuple(b'"%s"' % name.encode() for name in _EXTENSIONS)),
 }
 
 

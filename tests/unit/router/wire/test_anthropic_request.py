@@ -195,6 +195,11 @@ def test_tool_choice_and_parallel_calls_are_one_choice(
         ({"user": "bob@example.com"}, {}),
         ({"user": "+49 (30) 123-4567"}, {}),
         ({"response_format": {"type": "text"}}, {}),
+        (
+            {"cache_control": {"type": "ephemeral"}, "speed": "fast"},
+            {"cache_control": {"type": "ephemeral"}, "speed": "fast"},
+        ),
+        ({"inference_geo": "us", "container": "c"}, {"inference_geo": "us", "container": "c"}),
     ],
 )
 def test_sampling_and_the_rest(given: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -223,6 +223,14 @@ class TestMessages:
         result = sent(deployment, Quirks(messages=quirks), {"messages": [message]})
         assert result["messages"] == [{"role": "assistant", **expected}]
 
+    def test_what_another_provider_gave_and_wants_back_is_left_out(self, deployment: Deployment) -> None:
+        own = {"provider_specific_fields": {"thought_signature": "s"}, "extra_content": {"google": {}}}
+        call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"images": "citations"}'}}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        other = {"role": "user", "content": [{"type": "text", "text": "x", "citations": {"enabled": True}}]}
+        given = {**message, **own, "citations": [{}], "images": [], "tool_calls": [{**call, **own}]}, other
+        assert messages_sent(deployment, "no_extensions", *given) == [message, other]
+
     def test_messages_without_anything_to_change_keep_their_bytes(self, deployment: Deployment) -> None:
         quirks = PROVIDERS["mistral"].quirks
         messages = b'[ {"role":"user" , "content":"\\u0041 developer"} ]'
@@ -246,7 +254,10 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["role", "content", "type", "text", "name", "reasoning_content", "cache_control", "function"]
+                [
+                    *("role", "content", "type", "text", "name", "reasoning_content", "cache_control", "function"),
+                    *("tool_calls", "extra_content", "images"),
+                ]
             ),
             inner,
             max_size=4,
