@@ -17,6 +17,8 @@ MessageQuirk = Literal[
     "developer_as_system",
     # Content that is a list of texts becomes one text.
     "flatten_content",
+    # A document, or a sound, is its address or its data as one: parts of the types `document_url` and `input_audio`.
+    "media_as_urls",
     # `name` is left out, but for tools' results.
     "no_names",
     # `cache_control`, Anthropic's mark, is left out of messages, parts and tools.

@@ -55,6 +55,29 @@ def _flatten_content(message: Raws) -> bool:
     return True
 
 
+def _media_as_urls(message: Raws) -> bool:
+    parts = _objects(message.get("content")) or []
+    if not sum(_as_url(part) for part in parts):
+        return False
+    message["content"] = _raw(parts)
+    return True
+
+
+def _as_url(part: Raws) -> bool:
+    """Change a part with a file or a sound; whether it was one."""
+    file, audio = _object(part.get("file")), _object(part.get("input_audio"))
+    data = _text(file.get("file_data")) if file is not None else None
+    sound = _text(audio.get("data")) if audio is not None else None
+    if file is not None and data is not None:
+        url = data if "://" in data or data.startswith("data:") else f"data:application/pdf;base64,{data}"
+        name = {"document_name": file["filename"]} if "filename" in file else {}
+        part.clear()
+        part.update({"type": _raw("document_url"), "document_url": _raw(url), **name})
+    elif sound is not None:
+        part["input_audio"] = _raw(sound)
+    return data is not None or sound is not None
+
+
 def _no_names(message: Raws) -> bool:
     return _text(message.get("role")) not in ("tool", "function") and message.pop("name", None) is not None
 
@@ -120,6 +143,7 @@ class _Change(msgspec.Struct, frozen=True):
 _CHANGES: Mapping[MessageQuirk, _Change] = {
     "developer_as_system": _Change(_developer_as_system, (b'"developer"',)),
     "flatten_content": _Change(_flatten_content, (b'"text"',)),
+    "media_as_urls": _Change(_media_as_urls, (b'"file"', b'"input_audio"')),
     "no_names": _Change(_no_names, (b'"name"',)),
     "no_cache_control": _Change(_no_cache_control, (b'"cache_control"',), ("messages", "tools")),
     "reasoning": _Change(_reasoning, (b'"reasoning_content"',)),

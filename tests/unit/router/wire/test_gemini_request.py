@@ -197,9 +197,18 @@ def test_service_tiers(tier: str, host: Host, expected: str | None) -> None:
     assert sent({"service_tier": tier}, host=host).get("serviceTier") == expected
 
 
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_vertex_is_told_of_a_tier_in_a_header(tier: str) -> None:
+    request = asked({"service_tier": tier}, host=VERTEX)
+    assert request.headers["x-vertex-ai-llm-shared-request-type"] == tier
+    assert json.loads(request.body) == sent({}, host=VERTEX)
+    usual = asked({"service_tier": "default"}, host=VERTEX)
+    assert "x-vertex-ai-llm-shared-request-type" not in usual.headers
+
+
 def test_a_service_tier_that_it_has_not_is_refused_or_dropped() -> None:
     assert refused({"service_tier": "scale"}).param == "service_tier"
-    assert refused({"service_tier": "flex"}, host=VERTEX).param == "service_tier"
+    assert refused({"service_tier": "scale"}, host=VERTEX).param == "service_tier"
     assert sent({"service_tier": "scale", "drop_params": True}) == sent({})
 
 
