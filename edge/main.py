@@ -123,7 +123,7 @@ class Edge:
         return [
             *keys.routes(),
             *KeyLists(keystore, owners, rights).routes(),
-            *UserAdmin(keystore, owners, memberships, keys, defaults).routes(),
+            *UserAdmin(keystore, owners, memberships, keys, rights, defaults).routes(),
             *TeamAdmin(keystore, owners, memberships, allowed, defaults).routes(),
             *TeamMemberAdmin(owners, memberships).routes(),
             *CustomerAdmin(owners).routes(),

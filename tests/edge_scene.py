@@ -122,7 +122,7 @@ class Scene:
         catalog = common_pb2.Catalog(
             models=[
                 common_pb2.CatalogModel(name="m", max_output_tokens=5),
-                common_pb2.CatalogModel(name="org/large", max_input_tokens=7),
+                common_pb2.CatalogModel(name="org/large", max_input_tokens=7, access_groups=["gpt-of-catalog"]),
             ]
         )
 

@@ -167,13 +167,20 @@ def key_row(key: keystore_pb2.Key, budgets: Mapping[str, keystore_pb2.Owner] | N
         "auto_rotate": bool(key.rotation_interval),
         "last_rotation_at": None,
         "key_rotation_at": iso(key.rotation_ms),
-        "litellm_budget_table": budget_table(key.terms, key.budget_reset_ms, key.created_ms, budgets or {}),
+        "litellm_budget_table": _budget_table(key, budgets or {}),
         "org_id": key.organization_id or None,
         "created_at": iso(key.created_ms),
         "created_by": key.created_by or None,
         "updated_at": iso(key.updated_ms),
         "updated_by": key.updated_by or None,
     }
+
+
+def _budget_table(key: keystore_pb2.Key, budgets: Mapping[str, keystore_pb2.Owner]) -> dict[str, object] | None:
+    """LiteLLM keeps a key's soft budget there, and the budget that it shares with others."""
+    if not (key.terms.budget_id or key.terms.HasField("soft_budget_nano_usd")):
+        return None
+    return budget_table(key.terms, key.budget_reset_ms, key.created_ms, budgets)
 
 
 def answer_row(key: keystore_pb2.Key, secret: str) -> dict[str, object]:

@@ -52,21 +52,18 @@ class KeyRights:
 
     async def may_make(
         self, request: AdminRequest, wanted: keystore_pb2.Key, expires_ms: int, body: Mapping[str, object]
-    ) -> int:
+    ) -> None:
         """GatewayError when the caller may not make this key; gives it the limits of the key that asks.
 
-        When the key is to end, in milliseconds; 0: never.
+        expires_ms: when the key is to end; 0: never.
         """
         key = request.caller.key
         if request.reach.everything or key is None:
-            return expires_ms
+            return
         await self._check_whose(request, key, wanted, body)
         bound = await self._bound(key, wanted)
         inherit(bound, wanted)
-        if key.expires_ms and not expires_ms:
-            expires_ms = key.expires_ms
         refuse_beyond(beyond(bound, wanted, expires_ms))
-        return expires_ms
 
     async def may_change(
         self,

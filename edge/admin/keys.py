@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import refuse_others
+from edge.admin.columns import refuse_others, shown
 from edge.admin.endpoint import AdminAnswer, AdminRequest, AdminRoute, convert
 from edge.admin.key_members import ALSO, COLUMNS, answer_row, key_change, key_row, new_key, normal
 from edge.admin.key_rights import KeyRights
 from edge.admin.kinds import budget_of
-from edge.admin.making import bounded, with_defaults
+from edge.admin.making import bounded, filled_for, taken_away
 from edge.admin.owners import Owners
 from edge.admin.rights import after_change
 from edge.admin.times import duration_seconds, iso
@@ -118,12 +118,16 @@ class KeyAdmin:
     async def make(self, request: AdminRequest, body: Body) -> dict[str, object]:
         """A new key of this body, by whoever asks."""
         now = self._now()
-        said = normal(bounded(with_defaults(body, self._defaults.key), self._defaults.upper, changes=False))
+        own = request.caller.key if not request.reach.everything else None
+        fill = filled_for(shown(COLUMNS, own) if own is not None else {}, self._defaults.key, self._defaults.upper)
+        said = normal(bounded(body, self._defaults.upper, fill))
         asked = new_key(said, now)
         wants_ms = _ms(now) + asked.duration_seconds * 1000 if asked.duration_seconds else 0
-        expires_ms = await self._rights.may_make(request, asked.key, wants_ms, said)
-        if expires_ms != wants_ms:
-            asked.duration_seconds = max(1, (expires_ms - _ms(now)) // 1000)
+        if own is not None and own.expires_ms and body.get("duration") is None:
+            wants_ms = min(wants_ms, own.expires_ms) if wants_ms else own.expires_ms
+        await self._rights.may_make(request, asked.key, wants_ms, said)
+        if wants_ms:
+            asked.duration_seconds = max(1, (wants_ms - _ms(now)) // 1000)
         asked.key.created_by = asked.changed_by = request.changed_by
         answer = await self._keystore.call(CREATE_KEY, asked, timeout_seconds=TIMEOUT_SECONDS)
         return {**answer_row(answer.key, answer.secret), **await self._budget_table(answer.key)}
@@ -235,7 +239,7 @@ class KeyAdmin:
         named: NameKey = convert(dict(body), NameKey)
         before = await self._get(named.key)
         now = self._now()
-        said = normal(bounded(body, self._defaults.upper, changes=True), before)
+        said = normal(bounded(body, self._defaults.upper, taken_away(body, self._defaults.upper)), before)
         change = key_change({name: value for name, value in said.items() if name != "key"}, before, now)
         expires_ms = before.expires_ms
         if "expires_ms" in change.members:

@@ -18,19 +18,40 @@ def with_defaults(body: Body, defaults: Params) -> dict[str, Any]:
     return {**defaults, **{name: value for name, value in body.items() if value is not None or name not in defaults}}
 
 
-def bounded(body: Body, upper: Params, *, changes: bool) -> dict[str, Any]:
+def bounded(body: Body, upper: Params, fill: Params) -> dict[str, Any]:
     """A body of a key within the upper bounds. GatewayError names what is above its own.
 
-    changes: of a key that there is: what the body does not name stays; else it is as the bound.
+    fill: what the body's members are that it does not name, or takes away.
     """
-    said = dict(body)
+    said = {**body, **{name: value for name, value in fill.items() if body.get(name) is None}}
     for name, most in upper.items():
-        if said.get(name) is None:
-            if name in said or not changes:
-                said[name] = most
-        elif _measure(name, said[name]) > _measure(name, most):
+        if said.get(name) is not None and _measure(name, said[name]) > _measure(name, most):
             raise invalid(f"{name} is over max limit set in config - user_value={said[name]}; max_value={most}", name)
     return said
+
+
+def taken_away(body: Body, upper: Params) -> Params:
+    """What of a key cannot be taken away, for none at all is above any bound: it becomes the bound."""
+    return {name: most for name, most in upper.items() if name in body and body[name] is None}
+
+
+def filled_for(own: Params, defaults: Params, upper: Params) -> Params:
+    """What a new key has that its maker does not ask for. own: what the key that asks has, as rows show it.
+
+    What that is bound by goes before the configuration's defaults, and no less than its upper bounds.
+    """
+    has = {name: value for name, value in own.items() if value not in (None, [], {}, "", False)}
+    if "max_budget" in has:
+        # A budget comes with its own period, or with none.
+        has.setdefault("budget_duration", None)
+    filled: dict[str, object] = {**upper, **defaults}
+    for name in filled.keys() & has.keys():
+        most = upper.get(name)
+        if most is None or has[name] is None or _measure(name, has[name]) <= _measure(name, most):
+            filled[name] = has[name]
+        else:
+            filled[name] = most
+    return {name: value for name, value in filled.items() if value is not None}
 
 
 def _measure(name: str, value: object) -> float:

@@ -12,6 +12,7 @@ from gateway.v1 import keystore_pb2
 from edge.admin.columns import fill, refuse_others
 from edge.admin.endpoint import AdminAnswer, AdminRequest, AdminRoute, convert, number_of
 from edge.admin.key_members import key_row
+from edge.admin.key_rights import KeyRights
 from edge.admin.keys import KeyAdmin
 from edge.admin.making import with_defaults
 from edge.admin.memberships import Memberships
@@ -67,9 +68,16 @@ class UserAdmin:
     """The handlers."""
 
     def __init__(
-        self, keystore: Channel, owners: Owners, memberships: Memberships, keys: KeyAdmin, defaults: AdminDefaults
+        self,
+        keystore: Channel,
+        owners: Owners,
+        memberships: Memberships,
+        keys: KeyAdmin,
+        rights: KeyRights,
+        defaults: AdminDefaults,
     ) -> None:
         self._keystore = keystore
+        self._rights = rights
         self._owners = owners
         self._memberships = memberships
         self._keys = keys
@@ -121,7 +129,8 @@ class UserAdmin:
         user = await self._asked_for(request)
         members = await self._owners.every(TEAM_MEMBER, user_id=user.id)
         teams = await self._owners.named(TEAM, (member.team_id for member in members), with_spend=True)
-        keys = await self._keys_of(user.id)
+        # To whom a user is one of their organisation's: of the keys, those of it.
+        keys = [key for key in await self._keys_of(user.id) if await self._rights.covers(request.reach, key)]
         budgets = await self._owners.budgets_of(key.terms for key in keys)
         aliases = {team.id: team.alias or None for team in teams.values()}
         return {

@@ -303,6 +303,7 @@ async def test_keys_with_all_that_is_acted_on_are_kept_and_shown(gateway: Gatewa
     grown = await master.post(f"/key/{made['token']}/regenerate", grace_period="1h")
     assert (await Admin(gateway, grown["key"]).ask("GET", "/v1/models")).status_code == 200
     assert (await key.ask("GET", "/v1/models")).status_code == 200, "the old one is good for an hour"
+    assert (await key.ask("POST", "/key/next_secret")).status_code == 404, "an admin's new one is told to nobody"
     reset = await master.post(f"/key/{made['token_id']}/reset_spend", reset_to=0)
     assert (reset["spend"], reset["max_budget"]) == (0.0, 2.5)
 
