@@ -24,19 +24,21 @@ _WHO: Mapping[Grant, str] = {
 
 _HEAD = f"""# Who may use which admin route
 
-Made of the table in `edge/admin/access.py`, which also decides; `python -m edge.admin.reference` writes this page. A route
-that is not in it may be used by nobody.
+Made of the table in `edge/admin/access.py`, which also decides; `python -m edge.admin.reference` writes this page. A
+route that is not in it may be used by nobody.
 
 - **Proxy admins**: the master key, and keys of users whose role is `proxy_admin`. They get to everything.
 - **Viewers**: keys of users who are `proxy_admin_viewer`. They see everything and change nothing.
-- **Admins of the organisation, of the team**: keys of users who are `admin` (`org_admin`) in its list of members, whatever their own
-  role, but for viewers, who change nothing anywhere. They get to what belongs to it: keys, members, and of an organisation its teams.
-- **Users**: keys of users who are `internal_user` or `org_admin`; **viewing users** those who are `internal_user_viewer`, or
-  have no role. Their own is what has their `user_id`.
+- **Admins of the organisation, of the team**: keys of users who are `admin` (`org_admin`) in its list of members,
+  whatever their own role, but for viewers, who change nothing anywhere. They get to what belongs to it: keys, members,
+  and of an organisation its teams.
+- **Users**: keys of users who are `internal_user` or `org_admin`; **viewing users** those who are
+  `internal_user_viewer`, or have no role. Their own is what has their `user_id`.
 - **Any key**: every virtual key that is neither blocked nor expired.
 
-Who gets past this table to an object that is not theirs is refused all the same (401, with the parameter at fault). A key that has
-`allowed_routes` may use only those: paths, `/x/*`, or the groups in the last column (`{CALLS}`, `{MANAGEMENT}`, `{INFO}`).
+Who gets past this table to an object that is not theirs is refused all the same (401, with the parameter at fault). A
+key that has `allowed_routes` may use only those: paths, `/x/*`, or the groups in the last column (`{CALLS}`,
+`{MANAGEMENT}`, `{INFO}`).
 
 | routes | who | groups |
 | --- | --- | --- |
