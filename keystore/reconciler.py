@@ -9,7 +9,8 @@ once a round, and `policy/drift.py` says what a comparison proves. Then:
   later, and whoever took it off would let it be spent twice. An operator who knows that all outboxes are empty deletes
   the counters, and they are rebuilt (`rebuild.py`).
 
-Scopes of periods that have ended are dropped on the way (`policy/scopes.py`): nobody asks for them any more.
+Scopes of periods that have ended are not compared, and after a while dropped on the way (`policy/scopes.py`): nobody
+asks for them any more.
 """
 
 from __future__ import annotations
@@ -115,10 +116,13 @@ class Reconciler:
         await self._compare(epoch, [GATEWAY_SCOPE])
         while len(compared) < MAX_SCOPES:
             self._cursor, page = await self._counters.scopes(self._cursor)
-            ended = {scope for scope in page if 0 < parse(scope).end_ms < self._now_ms() - KEPT_MS}
+            now_ms = self._now_ms()
+            ends = {scope: end_ms for scope in page if (end_ms := parse(scope).end_ms)}
+            ended = sorted(scope for scope, end_ms in ends.items() if end_ms < now_ms - KEPT_MS)
             if ended:
-                await self._counters.forget(epoch, sorted(ended))
-            scopes = sorted(set(page) - compared - ended)
+                await self._counters.forget(epoch, ended)
+            # The ledger's sum goes on after the end of a period.
+            scopes = sorted(scope for scope in set(page) - compared if ends.get(scope, now_ms + 1) > now_ms)
             compared.update(scopes)
             if scopes:
                 await self._compare(epoch, scopes)

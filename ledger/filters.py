@@ -94,6 +94,11 @@ class SumQuestion:
     lists: Lists = field(default_factory=dict)
 
     @property
+    def excluded_bounds(self) -> tuple[uuid.UUID, uuid.UUID]:
+        """The lowest and the highest of those that it is without; of none, ids that no entry has."""
+        return min(self.excluded_ids, default=LOWEST_ID), max(self.excluded_ids, default=LOWEST_ID)
+
+    @property
     def first_hour(self) -> int:
         """The hour, counted from the epoch, in which it begins."""
         return millis_of(self.first_id.bytes) // HOUR_MS

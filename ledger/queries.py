@@ -153,15 +153,18 @@ def sum_spend(filtered: Sequence[ledger_pb2.SpendDimension]) -> str:
     """The statement that sums what matches a list of values in each of these dimensions, from a moment on.
 
     $1 the first id, $2 its hour since the epoch, $3 the lowest and $4 the highest id of that hour, $5 ids to leave out,
-    then the lists. Days after the first and hours of the first are in rollups; entries are read where the first hour is
-    not whole. What is recorded of the ids to leave out is in one of these and is taken off again. One statement sees
-    all at one moment, since a batch commits its entries and their sums together.
+    $6 the lowest and $7 the highest of them, then the lists.
 
-    OFFSET 0 keeps the planner from joining: it might read every entry for a few ids.
+    Days after the first and hours of the first are in rollups; entries are read where the first hour is not whole. What
+    is recorded of the ids to leave out is in one of these and is taken off again. One statement sees all at one moment,
+    since a batch commits its entries and their sums together.
+
+    OFFSET 0 keeps the planner from joining: it might read every entry for a few ids. The bounds keep it from planning
+    for partitions that have none of them.
     """
     tag = _tag_of(filtered)
-    in_rollup = _matching(filtered, 6, tag_condition="tag = ANY")
-    in_entries = _matching(filtered, 6, tag_condition="tags ?|")
+    in_rollup = _matching(filtered, 8, tag_condition="tag = ANY")
+    in_entries = _matching(filtered, 8, tag_condition="tags ?|")
     return f"""
 WITH first_hour AS MATERIALIZED (
     SELECT $1::uuid = $3::uuid OR $1 < first_id AS is_whole FROM ledger.retained
@@ -182,7 +185,8 @@ WITH first_hour AS MATERIALIZED (
     SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, count(*) AS entries
     FROM (SELECT DISTINCT unnest($5::uuid[]) AS dispatch_id) AS given, LATERAL (
         SELECT cost_nano_usd FROM ledger.every_entry
-        WHERE every_entry.dispatch_id = given.dispatch_id {in_entries}
+        WHERE every_entry.dispatch_id = given.dispatch_id AND every_entry.dispatch_id BETWEEN $6::uuid AND $7::uuid
+          {in_entries}
         OFFSET 0
     ) AS recorded
     WHERE given.dispatch_id >= $1 OR given.dispatch_id >= $3 AND (SELECT is_whole FROM first_hour)

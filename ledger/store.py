@@ -107,6 +107,7 @@ class Store:
             question.first_hour,
             *question.hour_ids,
             question.excluded_ids,
+            *question.excluded_bounds,
             *question.lists.values(),
         )
         return Spend(row["cost_nano_usd"], row["entries"])

@@ -19,6 +19,9 @@ local SWEEP = 128
 -- How long a settlement may come after its hold has expired: as long as an outbox may wait to be adopted.
 local TOMBSTONE_MS = 7 * 24 * 3600 * 1000
 local MINUTE_MS = 60 * 1000
+-- Of what is held in a shadow, which nothing bounds. Calls beyond it do not count there: a sum beyond 2^63 would end the
+-- script in the middle.
+local MOST_HELD = 2 ^ 62
 
 local known = redis.call('HMGET', state, 'epoch', 'phase', 'version', 'seen', 'paused', 'minute')
 local answer = { known[1] or '', known[2] or '', known[3] or '0' }
@@ -192,7 +195,7 @@ local function admit(limits, estimate)
     if budgets > 0 then
         gone, kept = redis.call('HMGET', spent, unpack(names)), redis.call('HMGET', held, unpack(names))
     end
-    local would_refuse = 0
+    local would_refuse, counted = 0, {}
     for row = 1, budgets do
         if not gone[row] then
             return { 'unknown', row }
@@ -207,6 +210,9 @@ local function admit(limits, estimate)
         elseif left < smallest and would_refuse == 0 then
             would_refuse = row
         end
+        if not is_shadow(cap) or tonumber(kept[row]) <= MOST_HELD then
+            counted[#counted + 1] = names[row]
+        end
     end
     local refused, use
     if limits then
@@ -217,11 +223,11 @@ local function admit(limits, estimate)
         enter(limits, estimate, id)
     end
     redis.call('HSET', amounts, id, granted)
-    if redis.call('HSET', scopes, id, (limits and LIMITED or '') .. table.concat(names, '\n')) == 0 then
+    if redis.call('HSET', scopes, id, (limits and LIMITED or '') .. table.concat(counted, '\n')) == 0 then
         redis.call('ZREM', tombs, id)
     end
     redis.call('ZADD', leases, now + lease, id)
-    for _, scope in ipairs(names) do
+    for _, scope in ipairs(counted) do
         redis.call('HINCRBY', held, scope, granted)
     end
     local words = { 'held', granted, gone[1] or false, would_refuse }

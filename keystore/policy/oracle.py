@@ -31,6 +31,7 @@ from keystore.policy.rates import Rates
 # As in the script.
 SWEEP = 128
 TOMBSTONE_MS = 7 * 24 * 3600 * 1000
+MOST_HELD = 1 << 62
 
 
 class Oracle:
@@ -129,11 +130,12 @@ class Oracle:
                 return limited
             self._rates.enter(asked.dispatch_id, asked.limits, asked.tokens, now_ms)
         self._amounts[asked.dispatch_id] = granted
-        self._scopes[asked.dispatch_id] = tuple(budget.scope for budget in asked.budgets)
+        counted = [each.scope for each in asked.budgets if not each.shadow or self._held[each.scope] <= MOST_HELD]
+        self._scopes[asked.dispatch_id] = tuple(counted)
         self._leases[asked.dispatch_id] = now_ms + self._lease_ms
         self._tombs.pop(asked.dispatch_id, None)
-        for budget in asked.budgets:
-            self._held[budget.scope] += granted
+        for scope in counted:
+            self._held[scope] += granted
         return self._held_for(asked, granted, now_ms, would_refuse)
 
     def _held_for(self, asked: Admit, amount: int, now_ms: int, would_refuse: Budget | None = None) -> Held:

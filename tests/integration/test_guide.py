@@ -24,10 +24,10 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import openai
@@ -87,11 +87,8 @@ class Guide:
         return f"include: {json.dumps([str(file) for file in files])}\n"
 
 
-class Start(Protocol):
-    """What the fixture `start` gives."""
-
-    async def __call__(self, *parts: str, extra: str = "") -> Gateway:
-        """A gateway of the test's own, with the main file and these parts of the guide."""
+# Starts a gateway of the test's own, with the main file and these parts of the guide.
+Start = Callable[..., Awaitable[Gateway]]
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import importlib.resources
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import structlog
 from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from prometheus_client import CollectorRegistry
 
+from keystore.counters import KEYS
 from keystore.main import build
 from keystore.term_members import TERMS
 from services.config import Config
@@ -232,6 +234,13 @@ class Keystore:
 StartKeystore = Callable[..., Awaitable[Keystore]]
 
 
+async def _has_begun(redis_url: str) -> bool:
+    """Whether the counters are ready; of a server that is away nothing is expected."""
+    with redis.from_url(redis_url, decode_responses=True) as client, suppress(redis.ConnectionError):
+        return bool(client.hget(KEYS[0], "phase") == "ready")
+    return True
+
+
 @pytest.fixture
 def ledger() -> FakeLedger:
     """The ledger that the test's keystores ask."""
@@ -251,7 +260,7 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         *,
         lease_seconds: float = 60.0,
         max_budget: str | None = None,
-        redis: str = redis_url,
+        counters: str = redis_url,
         database: str = "",
         pepper: str = "pepper",
         parallel: int | None = None,
@@ -268,7 +277,7 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
             ),
             settings=Settings(
                 database_url=database or database_url,
-                redis_url=redis,
+                redis_url=counters,
                 pepper=pepper,
                 hold_lease_seconds=lease_seconds,
             ),
@@ -279,6 +288,8 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         role = build(runtime)
         await role.start()
         started.append(Keystore(role, InProcessChannel(role.handlers, log), registry))
+        # A router that comes sooner is asked for what it has open, for counters that begin.
+        await _eventually(lambda: _has_begun(counters))
         return started[-1]
 
     yield start

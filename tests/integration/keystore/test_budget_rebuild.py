@@ -165,7 +165,7 @@ async def test_a_loss_does_not_hide_a_change_of_keys(start_keystore: Any, redis_
 async def test_while_redis_is_stopped_budgets_fail_closed_and_settlements_wait(
     start_keystore: Any, own_valkey: EmbeddedValkey, eventually: Any
 ) -> None:
-    keystore = await start_keystore(redis=own_valkey.redis_url)
+    keystore = await start_keystore(counters=own_valkey.redis_url)
     router = await keystore.router("r1")
     secret, _ = await keystore.create_key(10 * BOUND)
     free, _ = await keystore.create_key()
@@ -191,7 +191,7 @@ async def test_while_redis_is_stopped_budgets_fail_closed_and_settlements_wait(
 
 
 async def test_a_redis_that_hangs_is_not_waited_for(start_keystore: Any, own_valkey: EmbeddedValkey) -> None:
-    keystore = await start_keystore(redis=own_valkey.redis_url)
+    keystore = await start_keystore(counters=own_valkey.redis_url)
     await keystore.router("r1")
     secret, _ = await keystore.create_key(10 * BOUND)
     edge = await keystore.edge()
@@ -215,8 +215,8 @@ async def test_a_redis_that_hangs_is_not_waited_for(start_keystore: Any, own_val
 async def test_a_change_that_cannot_be_announced_says_so_and_holds_all_the_same(
     start_keystore: Any, own_valkey: EmbeddedValkey, eventually: Any
 ) -> None:
-    first = await start_keystore(redis=own_valkey.redis_url)
-    second = await start_keystore(redis=own_valkey.redis_url)
+    first = await start_keystore(counters=own_valkey.redis_url)
+    second = await start_keystore(counters=own_valkey.redis_url)
     secret, _ = await first.create_key()
     edge = await second.edge()
     await edge.admit(secret)

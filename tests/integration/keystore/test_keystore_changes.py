@@ -220,7 +220,7 @@ async def test_keys_are_listed_by_pages_the_newest_first(keystore: Any, ledger: 
 async def test_a_new_secret_is_told_also_while_redis_and_the_ledger_are_away(
     start_keystore: Any, own_valkey: Any, ledger: Any, eventually: Any
 ) -> None:
-    first, second = [await start_keystore(redis=own_valkey.redis_url) for _ in range(2)]
+    first, second = [await start_keystore(counters=own_valkey.redis_url) for _ in range(2)]
     old, key = await first.create_key()
     edge = await second.edge()
     await edge.admit(old)

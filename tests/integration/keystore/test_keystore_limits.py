@@ -189,7 +189,7 @@ async def test_after_a_loss_of_the_counters_open_calls_keep_their_slots(
 async def test_while_the_counters_are_away_a_keystore_limits_requests_by_its_own_memory(
     start_keystore: Any, own_valkey: Any, gather: Any
 ) -> None:
-    keystore = await start_keystore(redis=own_valkey.redis_url)
+    keystore = await start_keystore(counters=own_valkey.redis_url)
     secret, _ = await keystore.create_key(rpm_limit=5, max_parallel_requests=2)
     edge = await keystore.edge()
     await edge.admit(secret)

@@ -243,6 +243,7 @@ async def explained(sql, question: SumQuestion):
         question.first_hour,
         *question.hour_ids,
         question.excluded_ids,
+        *question.excluded_bounds,
         *question.lists.values(),
     )
     return list(rows_read(json.loads(plan)[0]["Plan"]))
