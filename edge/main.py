@@ -102,7 +102,7 @@ class Edge:
             *SpendAdmin(ledger, keystore, questions).routes(),
             *SpendExport(ledger).routes(),
             *Receipts(ledger).routes(),
-            *SpendReports(questions, directory).routes(),
+            *SpendReports(questions, directory, owners).routes(),
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),
             *CostAdmin(allowed, self._routers).routes(),

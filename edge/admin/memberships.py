@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 from gateway.v1 import keystore_pb2
@@ -15,6 +16,8 @@ from edge.admin.words import invalid
 
 # One body adds no more: each is several questions to the keystore.
 MAX_ADDED = 500
+# Questions to the keystore about as many objects, of one request.
+MAX_AT_ONCE = 8
 
 Owner = keystore_pb2.Owner
 
@@ -128,7 +131,22 @@ class Memberships:
             memberships = [membership_row(member, budgets) for member in members]
             return {**team_row(team, members, await self.users(members)), "team_memberships": memberships, "keys": []}
 
-        return list(await asyncio.gather(*map(row, teams)))
+        return await each_of(teams, row)
+
+
+_Of = TypeVar("_Of")
+_Made = TypeVar("_Made")
+
+
+async def each_of(things: Iterable[_Of], ask: Callable[[_Of], Awaitable[_Made]]) -> list[_Made]:
+    """What is asked about each of many, a few at once: a page must not take all of the keystore's connections."""
+    slots = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def one(thing: _Of) -> _Made:
+        async with slots:
+            return await ask(thing)
+
+    return list(await asyncio.gather(*map(one, things)))
 
 
 def role_of(member: Member) -> str:

@@ -15,7 +15,7 @@ from edge.admin.key_members import key_row
 from edge.admin.key_rights import KeyRights
 from edge.admin.keys import KeyAdmin
 from edge.admin.making import with_defaults
-from edge.admin.memberships import Memberships
+from edge.admin.memberships import Memberships, each_of
 from edge.admin.owner_rows import USER_COLUMNS, user_row
 from edge.admin.owners import ORGANIZATION_MEMBER, TEAM, TEAM_MEMBER, USER, Owners, member_id, not_found
 from edge.admin.terms import check_together
@@ -276,7 +276,7 @@ class UserAdmin:
             )
             return {**user_row(user, (member.team_id for member in members)), "key_count": keys.total_count}
 
-        return list(await asyncio.gather(*map(row, users)))
+        return await each_of(users, row)
 
     async def _keys_of(self, user_id: str) -> Sequence[keystore_pb2.Key]:
         asked = keystore_pb2.ListKeysRequest(page=1, size=MAX_KEYS, user_id=user_id, with_spend=True)
