@@ -14,10 +14,12 @@ from edge.admin.costs import CostAdmin
 from edge.admin.daily import DailySpend
 from edge.admin.directory import KeyDirectory
 from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
+from edge.admin.export import SpendExport
 from edge.admin.health import HealthAdmin
 from edge.admin.keys import KeyAdmin
 from edge.admin.models import ModelAdmin
 from edge.admin.questions import SpendQuestions
+from edge.admin.receipts import Receipts
 from edge.admin.reports import SpendReports
 from edge.admin.reprice import RepriceAdmin
 from edge.admin.spend import SpendAdmin
@@ -79,6 +81,8 @@ class Edge:
             *ModelAdmin(directory, self._routers).routes(),
             *KeyAdmin(keystore).routes(),
             *SpendAdmin(ledger, keystore, questions, directory).routes(),
+            *SpendExport(ledger).routes(),
+            *Receipts(ledger, directory).routes(),
             *SpendReports(questions, directory).routes(),
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),

@@ -27,6 +27,8 @@ LOWEST_ID = uuid.UUID(int=0)
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
+# Some 200 kB: what is put together at once, and waits while its reader is slow.
+DEFAULT_EXPORT_SIZE = 500
 # Rows that pages may lie behind: each page sums everything anew, so nobody should go through millions so.
 MAX_OFFSET = 1_000_000
 # Entries likewise, of which every one that is passed over is read.
@@ -35,7 +37,6 @@ MAX_ENTRY_OFFSET = 100_000
 MAX_VALUES = 1_000
 # As many as a request of 2 MiB, the transport's limit, can carry.
 MAX_EXCLUDED_IDS = 100_000
-
 
 # Lists of values, one for each dimension that is filtered by.
 Lists = Mapping[ledger_pb2.SpendDimension, Sequence[str]]
@@ -124,6 +125,28 @@ def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
         lists=_lists(request.filters),
         offset=_entry_offset(request.offset),
         unpriced=request.unpriced,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Entries from one id on, or after one, and before another, at most so many; None: open."""
+
+    first_id: uuid.UUID | None
+    after_id: uuid.UUID | None
+    end_id: uuid.UUID | None
+    limit: int
+
+
+def range_of(request: ledger_pb2.ExportEntriesRequest) -> Range:
+    """Which entries a page of an export is of."""
+    if not 0 <= request.page_size <= MAX_PAGE_SIZE:
+        raise _invalid(f"page_size must be between 1 and {MAX_PAGE_SIZE}.", "page_size")
+    return Range(
+        first_id=_bound(request.start_ms, "start_ms"),
+        after_id=_optional_id(request.after_id, "after_id"),
+        end_id=_bound(request.end_ms, "end_ms"),
+        limit=request.page_size or DEFAULT_EXPORT_SIZE,
     )
 
 

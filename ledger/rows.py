@@ -19,6 +19,9 @@ MAX_NAME_CHARS = 256
 MAX_TAGS = 64
 # Every deployment of a large group, and its fallbacks.
 MAX_ATTEMPTS = 128
+# As many as routers tell.
+MAX_CHOICES = 64
+MAX_SKIPS = 16
 
 Entry = ledger_pb2.Entry
 
@@ -26,14 +29,39 @@ _COLUMNS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_t
 _PARTS = tuple(name for name in common_pb2.TokenUsage.DESCRIPTOR.fields_by_name if name not in _COLUMNS)
 
 
-# `gc=False` on both: they hold no cycles, and thousands at once would set off the garbage collector.
-class AttemptRow(msgspec.Struct, frozen=True, gc=False):
-    """One attempt, as the column `attempts` has it."""
+# `gc=False` on all: they hold no cycles, and thousands at once would set off the garbage collector.
+class AttemptRow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One attempt, as the column `attempts` has it. usage, rates: what is set of the messages of these names."""
 
     deployment_id: str
     provider_status: int
     error_reason: int
     latency_ms: int
+    billed: bool = False
+    usage: dict[str, int] | None = None
+    cost_nano_usd: int = 0
+    rates: dict[str, int] | None = None
+
+
+class SkipRow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A deployment that could not be chosen."""
+
+    deployment_id: str
+    reason: int
+    rests_ms: int = 0
+
+
+class ChoiceRow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One choice, as the column `choices` has it."""
+
+    strategy: int = 0
+    candidates: int = 0
+    attempt: int = 0
+    model_group: str = ""
+    deployment_id: str = ""
+    error_reason: int = 0
+    under_way: int = 0
+    skipped: list[SkipRow] = []
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +100,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     epoch: str
     # Of the usage what has no column of its own, by the names of TokenUsage, as far as it is not 0.
     usage_parts: dict[str, int]
+    choices: list[ChoiceRow]
 
 
 def clean(text: str) -> str:
@@ -130,6 +159,7 @@ def row_of(entry: Entry) -> Row:
         first_token_ms=entry.first_token_ms,
         epoch=clean(entry.epoch),
         usage_parts={name: value for name in _PARTS if (value := getattr(usage, name))},
+        choices=[_choice_row(choice) for choice in entry.choices[:MAX_CHOICES]],
     )
 
 
@@ -144,7 +174,55 @@ def _attempt_row(attempt: ledger_pb2.Attempt) -> AttemptRow:
         provider_status=attempt.provider_status,
         error_reason=attempt.error_reason,
         latency_ms=attempt.latency_ms,
+        billed=attempt.billed,
+        usage=_set(attempt.usage) if attempt.HasField("usage") else None,
+        cost_nano_usd=attempt.cost_nano_usd,
+        rates=_set(attempt.rates) if attempt.HasField("rates") else None,
     )
+
+
+def _set(message: common_pb2.TokenUsage | ledger_pb2.AppliedRates) -> dict[str, int]:
+    """The numbers of a message that are set, by their names."""
+    return {field.name: value for field, value in message.ListFields()}
+
+
+def _attempt_of(row: AttemptRow) -> ledger_pb2.Attempt:
+    members = msgspec.structs.asdict(row)
+    usage, rates = members.pop("usage"), members.pop("rates")
+    attempt = ledger_pb2.Attempt(**members)
+    if usage is not None:
+        attempt.usage.SetInParent()
+        _fill(attempt.usage, usage)
+    if rates is not None:
+        attempt.rates.SetInParent()
+        _fill(attempt.rates, rates)
+    return attempt
+
+
+def _fill(message: common_pb2.TokenUsage | ledger_pb2.AppliedRates, numbers: Mapping[str, int]) -> None:
+    """A number that a later version has added is passed over."""
+    for name, value in numbers.items():
+        if name in message.DESCRIPTOR.fields_by_name:
+            setattr(message, name, value)
+
+
+def _choice_row(choice: ledger_pb2.Choice) -> ChoiceRow:
+    return ChoiceRow(
+        strategy=choice.strategy,
+        candidates=choice.candidates,
+        attempt=choice.attempt,
+        model_group=clean(choice.model_group),
+        deployment_id=clean(choice.deployment_id),
+        error_reason=choice.error_reason,
+        under_way=choice.under_way,
+        skipped=[SkipRow(clean(skip.deployment_id), skip.reason, skip.rests_ms) for skip in choice.skipped[:MAX_SKIPS]],
+    )
+
+
+def _choice_of(row: ChoiceRow) -> ledger_pb2.Choice:
+    members = msgspec.structs.asdict(row)
+    skipped = [ledger_pb2.Skip(**msgspec.structs.asdict(skip)) for skip in members.pop("skipped")]
+    return ledger_pb2.Choice(skipped=skipped, **members)
 
 
 def _parts_of(column: str) -> dict[str, Any]:
@@ -186,12 +264,10 @@ def entry_of(row: Mapping[str, Any]) -> Entry:
         estimated=row["estimated"],
         unpriced=row["unpriced"],
         streamed=row["streamed"],
-        attempts=[
-            ledger_pb2.Attempt(**msgspec.structs.asdict(attempt))
-            for attempt in msgspec.json.decode(row["attempts"], type=list[AttemptRow])
-        ],
+        attempts=[_attempt_of(attempt) for attempt in msgspec.json.decode(row["attempts"], type=list[AttemptRow])],
         error_reason=row["error_reason"],
         duration_ms=row["duration_ms"],
         first_token_ms=row["first_token_ms"],
         epoch=row["epoch"],
+        choices=[_choice_of(choice) for choice in msgspec.json.decode(row["choices"], type=list[ChoiceRow])],
     )

@@ -6,13 +6,14 @@ import asyncio
 
 from gateway.v1 import ledger_pb2
 
-from ledger.filters import costs_of, filter_of, page_size_of, question_of, sum_question_of
+from ledger.export import page_of
+from ledger.filters import costs_of, filter_of, page_size_of, question_of, range_of, sum_question_of
 from ledger.recording import Frame, Recording
 from ledger.store import Store
 from ledger.writer import Writer
 from services.errors import unavailable
 from services.link import MAX_BATCH_BYTES, Link
-from services.methods import LIST_ENTRIES, QUERY_SPEND, RECORD, REPRICE, SUM_SPEND
+from services.methods import EXPORT_ENTRIES, LIST_ENTRIES, QUERY_SPEND, RECORD, REPRICE, SUM_SPEND
 from services.transport import Handlers
 
 
@@ -34,6 +35,7 @@ class LedgerService:
             LIST_ENTRIES: self.list_entries,
             QUERY_SPEND: self.query_spend,
             REPRICE: self.reprice,
+            EXPORT_ENTRIES: self.export_entries,
         }
 
     async def record(self, link: Link[ledger_pb2.StoredFrame, Frame]) -> None:
@@ -92,6 +94,12 @@ class LedgerService:
                 break
             page.rows.append(row)
         return page
+
+    async def export_entries(self, request: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
+        """One page of an export, oldest first."""
+        rows = await self._store.export(range_of(request))
+        # Hundreds of entries are more than the event loop can do between two calls.
+        return await asyncio.to_thread(page_of, rows)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Let each link write what it has gathered; what is not written in time stays with its router."""

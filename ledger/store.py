@@ -16,7 +16,8 @@ from typing import Any
 import asyncpg
 
 from ledger import partitions, queries, retention
-from ledger.filters import Filter, SpendQuestion, SumQuestion
+from ledger.export import EXPORT
+from ledger.filters import Filter, Range, SpendQuestion, SumQuestion
 from ledger.rows import Entry, encode, entry_of
 from services.errors import unavailable
 from services.postgres import connect, mapped
@@ -138,6 +139,11 @@ class Store:
                 *wanted.lists.values(),
             )
         return [entry_of(dict(row)) for row in rows]
+
+    async def export(self, wanted: Range) -> list[asyncpg.Record]:
+        """The oldest entries of a range, as records, for `export.page_of`."""
+        with mapped():
+            return await self._pool.fetch(EXPORT, wanted.first_id, wanted.after_id, wanted.end_id, wanted.limit)
 
     async def query_spend(self, question: SpendQuestion) -> list[Spend]:
         """Sums of a rollup, dearest first: as many as asked for and, if there is one, the next."""

@@ -35,6 +35,8 @@ from structlog.typing import FilteringBoundLogger
 from router.catalog import Deployment
 from router.metrics import CallMetrics
 from router.operations import READING_PATHS
+from router.providers.applied import applied
+from router.routing.choice import Choice, write
 from services.errors import GatewayError, Reason
 
 # OpenAI's and Anthropic's rule of thumb for English; other languages have fewer bytes a token, and base64 more.
@@ -83,7 +85,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a dispatch ended.
 
     attempts: in their order; none when no provider was asked. first_token_ms: 0 when there was no content.
-    held_nano_usd: what is held in the end; None: what was at admission.
+    held_nano_usd: what is held in the end; None: what was at admission. choices: why those deployments.
     """
 
     status: ledger_pb2.EntryStatus
@@ -93,6 +95,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     first_token_ms: int = 0
     error_reason: Reason = _SUCCEEDED
     held_nano_usd: int | None = None
+    choices: Sequence[Choice] = ()
 
 
 class Log(Protocol):
@@ -117,14 +120,20 @@ class Accounting:
         self._log = log
 
     def opened(
-        self, request: router_pb2.Open, body_bytes: int, ended: Sequence[Attempt], deployment: Deployment
+        self,
+        request: router_pb2.Open,
+        body_bytes: int,
+        ended: Sequence[Attempt],
+        deployment: Deployment,
+        choices: Sequence[Choice] = (),
     ) -> None:
-        """A request to `deployment` is about to start; `ended` are the attempts before it. Not waited for.
+        """A request to `deployment` is about to start; `ended` are the attempts before it, the last of `choices` is
+        why. Not waited for.
 
         Raises GatewayError (UNAVAILABLE) when the outbox is full and this is the first attempt: the provider must not
         be called then.
         """
-        self._outbox.opened(interrupted_entry(request, body_bytes, ended, deployment))
+        self._outbox.opened(interrupted_entry(request, body_bytes, ended, deployment, choices))
 
     def spent_nano_usd(self, request: router_pb2.Open, body_bytes: int, ended: Sequence[Attempt]) -> int:
         """What attempts that have ended are billed for."""
@@ -167,13 +176,17 @@ def entry_of(request: router_pb2.Open, outcome: Outcome) -> ledger_pb2.Entry:
 
 
 def interrupted_entry(
-    request: router_pb2.Open, body_bytes: int, ended: Sequence[Attempt], deployment: Deployment
+    request: router_pb2.Open,
+    body_bytes: int,
+    ended: Sequence[Attempt],
+    deployment: Deployment,
+    choices: Sequence[Choice] = (),
 ) -> ledger_pb2.Entry:
     """The entry of a dispatch whose process was lost during a request to `deployment`, after the attempts `ended`."""
     bills = [_bill(attempt, request, body_bytes) for attempt in ended]
     bills.append(_Bill(deployment, estimate(request, body_bytes, unseen_output_tokens(request)), estimated=True))
-    outcome = Outcome(_INTERRUPTED, (*ended, Attempt(deployment, 0, 0, _CANCELLED)), body_bytes, 0, 0, _UNAVAILABLE)
-    return _entry(request, outcome, bills)
+    attempts = (*ended, Attempt(deployment, 0, 0, _CANCELLED))
+    return _entry(request, Outcome(_INTERRUPTED, attempts, body_bytes, 0, 0, _UNAVAILABLE, choices=choices), bills)
 
 
 def unseen_output_tokens(request: router_pb2.Open) -> int:
@@ -232,13 +245,23 @@ def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -
         entry.epoch = hold.epoch
     if hold.limited:
         entry.limited = True
-    for attempt in outcome.attempts:
-        entry.attempts.add(
+    several = len(bills) > 1 and sum(bill.usage is not None for bill in bills) > 1
+    for attempt, bill in zip(outcome.attempts, bills, strict=True):
+        kept = entry.attempts.add(
             deployment_id=attempt.deployment.id,
             provider_status=attempt.provider_status,
             error_reason=attempt.error_reason,
             latency_ms=attempt.latency_ms,
         )
+        if bill.usage is not None:
+            kept.billed = True
+            if not bill.deployment.unpriced:
+                kept.rates.CopyFrom(applied(bill.deployment.rates, bill.usage))
+            if several:
+                kept.usage.CopyFrom(bill.usage)
+                kept.cost_nano_usd = bill.deployment.rates.cost(bill.usage)
+    if outcome.choices:
+        write(outcome.choices, request.model, entry)
     if outcome.attempts:
         last = outcome.attempts[-1].deployment
         entry.deployment_id, entry.provider, entry.provider_model = last.id, last.provider, last.provider_model

@@ -9,6 +9,7 @@ from gateway.v1 import common_pb2, ledger_pb2, router_pb2
 from router.accounting import Attempt, Outcome
 from router.catalog import Deployment
 from router.passed_on import shown_base
+from router.routing.choice import Choice
 from router.wire.base import Answer, StreamDecoder, StreamEnd
 from services.errors import Reason
 
@@ -40,6 +41,7 @@ class Dispatch:
         "_status",
         "_usage",
         "body_bytes",
+        "choices",
         "ended",
         "has_head",
         "held_nano_usd",
@@ -53,6 +55,8 @@ class Dispatch:
         # Grows with the hold.
         self.held_nano_usd = request.hold.held_nano_usd
         self.ended: list[Attempt] = []
+        # Looks for a deployment; the last is of the attempt under way.
+        self.choices: list[Choice] = []
         self.has_head = False
         self.is_accounted = False
         self._clock = clock
@@ -195,6 +199,7 @@ class Dispatch:
             duration_ms=self._ms_since(self._began),
             first_token_ms=self._first_token_ms,
             error_reason=self._error_reason,
+            choices=self.choices,
         )
 
     def _to_first_token_ms(self) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
@@ -26,6 +26,7 @@ from router.dispatch import Dispatch
 from router.growth import Extend, Growth, can_grow
 from router.languages import Languages, WholeWires
 from router.passed_on import passed_on
+from router.routing.choice import Choice, skips_of
 from router.routing.near import unknown_model_message
 from router.routing.plan import groups_to_try, may_fall_back, may_repeat, may_try_another
 from router.selection import Selection
@@ -123,15 +124,17 @@ class Engine:
                 failure = failure or error
         raise failure or unavailable("No model group could be tried.")
 
-    async def _try_group(self, caller: Caller, dispatch: Dispatch, group: Sequence[Deployment], body: bytes) -> bytes:
+    async def _try_group(self, caller: Caller, dispatch: Dispatch, every: Sequence[Deployment], body: bytes) -> bytes:
         """One deployment after the other, then, after a pause, those again that may answer later."""
         selection, request = self._selection, caller.request
-        group = [deployment for deployment in group if deployment.at(request.operation) is not None]
-        if not group:
+        offering = [deployment for deployment in every if deployment.at(request.operation) is not None]
+        if not offering:
+            self._looked(dispatch, None, every, (), (), ())
             raise _not_offered(request)
         spent_nano_usd = self._accounting.spent_nano_usd(request, len(body), dispatch.ended)
-        group = [deployment for deployment in group if is_affordable(request, deployment, spent_nano_usd)]
+        group = [deployment for deployment in offering if is_affordable(request, deployment, spent_nano_usd)]
         if not group:
+            self._looked(dispatch, None, every, offering, (), ())
             raise not_paid_for()
         tried: set[str] = set()
         hopeless: set[str] = set()
@@ -142,6 +145,7 @@ class Engine:
                 await self._pause(dispatch, failure, attempt - 1)
                 tried = set(hopeless)
                 deployment = selection.choose(group, tried)
+            choice = self._looked(dispatch, deployment, every, offering, group, tried)
             if deployment is None:
                 break
             tried.add(deployment.id)
@@ -153,6 +157,8 @@ class Engine:
                 return last
             except GatewayError as error:
                 dispatch.end_attempt(error.reason)
+                if len(dispatch.ended) < choice.attempt:
+                    choice.error_reason = error.reason
                 selection.failed(deployment, error, alone=len(group) == 1)
                 if dispatch.has_head or not may_try_another(error):
                     raise
@@ -166,6 +172,31 @@ class Engine:
             "No deployments available for selected model. All of them rest after failures; try again.",
             retry_after_seconds=selection.wakes_in_seconds(group),
         )
+
+    def _looked(
+        self,
+        dispatch: Dispatch,
+        chosen: Deployment | None,
+        every: Sequence[Deployment],
+        offering: Sequence[Deployment],
+        affordable: Sequence[Deployment],
+        tried: Collection[str],
+    ) -> Choice:
+        """Remember what a look for a deployment came to, and who of the group was passed over; see `skips_of`."""
+        selection = self._selection
+        resting = selection.resting_seconds(affordable)
+        is_open = len(affordable) == len(every) and not (tried or resting)
+        choice = Choice(
+            every[0].group,
+            selection.strategy,
+            len(every),
+            len(dispatch.ended) + 1,
+            chosen.id if chosen else "",
+            () if is_open else skips_of(every, offering, affordable, resting, tried),
+            selection.under_way(chosen) if chosen else 0,
+        )
+        dispatch.choices.append(choice)
+        return choice
 
     async def _pause(self, dispatch: Dispatch, failure: GatewayError, repeats: int) -> None:
         """Wait before a group is tried again; not beyond the time that the call has."""
@@ -191,7 +222,7 @@ class Engine:
             began = self._clock()
             request = await signed(signer, request, called, timeout_seconds)
             timeout_seconds -= self._clock() - began
-        self._accounting.opened(caller.request, len(body), dispatch.ended, deployment)
+        self._accounting.opened(caller.request, len(body), dispatch.ended, deployment, dispatch.choices)
         caller.sent(deployment.id)
         dispatch.begin_attempt(deployment, request.dropped)
         transport = self._transport if deployment.mock_response is None else self._mock

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+
+from gateway.v1 import ledger_pb2
 
 from router.catalog import Deployment
 from router.routing.health import Health
@@ -30,6 +32,10 @@ class Selection:
     ) -> None:
         self.policy = policy
         self._by_load = strategy == LEAST_BUSY
+        # The one that is acted on.
+        self.strategy: ledger_pb2.RoutingStrategy = (
+            ledger_pb2.ROUTING_STRATEGY_LEAST_BUSY if self._by_load else ledger_pb2.ROUTING_STRATEGY_SIMPLE_SHUFFLE
+        )
         self._health = health
         self._randomness = randomness
         self._clock = clock
@@ -43,6 +49,17 @@ class Selection:
         if self._by_load:
             return pick_least_busy(group, tried, self._under_way, self._randomness)
         return pick(group, tried, self._randomness)
+
+    def resting_seconds(self, group: Sequence[Deployment]) -> Mapping[str, float]:
+        """Those of a group that are passed over since they rest, by their ids, and for how long; alone none does."""
+        if len(group) < 2:
+            return {}
+        now = self._clock()
+        return {each.id: rests for each in group if (rests := self._health.rests_for(each.id, now))}
+
+    def under_way(self, deployment: Deployment) -> int:
+        """Calls at a deployment, where that decides; else 0."""
+        return self._under_way.get(deployment.id, 0) if self._by_load else 0
 
     def wakes_in_seconds(self, group: Sequence[Deployment]) -> float:
         """Until the first of a group is awake."""

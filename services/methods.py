@@ -70,6 +70,9 @@ SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpe
 LIST_ENTRIES = Unary("/gateway.v1.Ledger/ListEntries", led.ListEntriesRequest, led.ListEntriesResponse, reads=True)
 QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.QuerySpendResponse, reads=True)
 REPRICE = Unary("/gateway.v1.Ledger/Reprice", led.RepriceRequest, led.RepriceResponse)
+EXPORT_ENTRIES = Unary(
+    "/gateway.v1.Ledger/ExportEntries", led.ExportEntriesRequest, led.ExportEntriesResponse, reads=True
+)
 
 ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     INFERENCE,
@@ -90,4 +93,5 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     LIST_ENTRIES,
     QUERY_SPEND,
     REPRICE,
+    EXPORT_ENTRIES,
 )

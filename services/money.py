@@ -97,6 +97,16 @@ class Rates:
             }
         )
 
+    def stated(self) -> dict[str, int]:
+        """The fewest rates that `of` makes these of."""
+        stated: dict[str, int] = {}
+        # What others follow from comes first.
+        for name in sorted(PART_OF, key=lambda name: len(PART_OF[name])):
+            rate = getattr(self, name)
+            if rate != next((stated[each] for each in PART_OF[name] if each in stated), 0):
+                stated[name] = rate
+        return stated
+
     @property
     def dearest_input(self) -> int:
         """The most that a token of the input can cost, whatever it is."""

@@ -34,6 +34,7 @@ from services.methods import (
     CREATE_KEY,
     DELETE_KEYS,
     ESTIMATE_COST,
+    EXPORT_ENTRIES,
     GET_GATEWAY_BUDGET,
     GET_KEY,
     INFERENCE,
@@ -80,6 +81,9 @@ class Scene:
     # What costs are reckoned by.
     deployment: Deployment = PRICED
     listed: list[ledger_pb2.ListEntriesRequest] = field(default_factory=list)
+    # What an export is answered, page by page.
+    exported: list[ledger_pb2.ExportEntriesRequest] = field(default_factory=list)
+    page: Callable[[ledger_pb2.ExportEntriesRequest], Awaitable[ledger_pb2.ExportEntriesResponse]] | None = None
     edge: Edge | None = None
 
     def client(self, key: str = MASTER_KEY) -> httpx.AsyncClient:
@@ -146,7 +150,12 @@ class Scene:
             self.listed.append(request)
             return ledger_pb2.ListEntriesResponse(entries=self.entries)
 
-        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries}
+        async def export(request: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
+            self.exported.append(request)
+            assert self.page is not None
+            return await self.page(request)
+
+        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export}
 
     def router(self) -> Handlers:
         catalog = common_pb2.Catalog(

@@ -1,10 +1,12 @@
-"""One ASGI endpoint for every admin route: authentication, the body, the answer, failures."""
+"""One ASGI endpoint for every admin route: authentication, the body, the answer (whole or as a stream), failures."""
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,6 +22,8 @@ from services.errors import GatewayError, Reason, internal
 
 # Admin bodies are small objects; a megabyte is thousands of models or keys.
 MAX_ADMIN_BODY_BYTES = 1024 * 1024
+# A reader of a streamed answer that takes nothing for so long is given up: what it holds others may want.
+STALL_SECONDS = 120.0
 
 
 class Access(enum.Enum):
@@ -50,6 +54,16 @@ class AdminAnswer:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True, slots=True)
+class StreamedAnswer:
+    """A file, part by part. `first` has been made already, and `rest` has begun: it is closed in any case."""
+
+    content_type: str
+    filename: str
+    first: bytes
+    rest: AsyncGenerator[bytes, None]
+
+
 Handler = Callable[[AdminRequest], Awaitable[object]]
 
 
@@ -74,6 +88,10 @@ class AdminEndpoint:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         try:
             answer = await self._route.handler(await self._request(scope, receive))
+            if isinstance(answer, StreamedAnswer):
+                # It has no failures of this kind any more.
+                await self._stream(answer, scope, send)
+                return
             if not isinstance(answer, AdminAnswer):
                 answer = AdminAnswer(200, answer)
             status = answer.status
@@ -89,10 +107,38 @@ class AdminEndpoint:
         except Exception:
             self._log.exception("admin_failed", route=self._route.path)
             status, headers, body = render(internal())
-        call_id = call_id_of(scope["headers"]) or str(uuid.uuid4())
-        headers.append((b"x-litellm-call-id", call_id.encode()))
+        headers.append(_call_id(scope))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, answer: StreamedAnswer, scope: MutableMapping[str, Any], send: Any) -> None:
+        """Each part once the one before has gone. After the head there is no error any more: what fails is broken off,
+        and a reader sees that the end is missing."""
+        connection = scope["tollhouse.connection"]
+        headers = [
+            (b"content-type", answer.content_type.encode()),
+            (b"content-disposition", f'attachment; filename="{answer.filename}"'.encode()),
+            (b"cache-control", b"no-store"),
+            _call_id(scope),
+        ]
+        async with aclosing(answer.rest) as rest:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+                return
+            try:
+                await _send_part(send, answer.first)
+                async for part in rest:
+                    if connection.gone:
+                        return
+                    await _send_part(send, part)
+            except Exception:
+                self._log.exception("admin_stream_broken_off", route=self._route.path)
+                connection.corked.abort()
+                # The server sees its end before it looks for that of the answer.
+                await asyncio.sleep(0)
+                return
+            await send({"type": "http.response.body", "body": b""})
 
     async def _request(self, scope: MutableMapping[str, Any], receive: Any) -> AdminRequest:
         credential = None
@@ -111,6 +157,17 @@ class AdminEndpoint:
             body=_object_in(raw),
             path=scope.get("path_params") or {},
         )
+
+
+async def _send_part(send: Any, part: bytes) -> None:
+    """Returns once the connection has room again."""
+    if part:
+        async with asyncio.timeout(STALL_SECONDS):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+def _call_id(scope: MutableMapping[str, Any]) -> tuple[bytes, bytes]:
+    return b"x-litellm-call-id", (call_id_of(scope["headers"]) or str(uuid.uuid4())).encode()
 
 
 def _object_in(raw: bytes) -> dict[str, Any]:

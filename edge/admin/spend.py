@@ -16,6 +16,7 @@ from edge.admin.directory import MASTER_KEY, KeyDirectory
 from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of, number_of
 from edge.admin.questions import DAY, KEY, MODEL, PROVIDER, STATUS, USER, SpendQuestions
 from edge.admin.times import date_range_ms, iso
+from services.entry_words import reason_word, status_word
 from services.errors import GatewayError, Reason
 from services.ids import millis_of, to_text
 from services.methods import GET_GATEWAY_BUDGET, LIST_ENTRIES
@@ -32,12 +33,6 @@ MAX_PAGE_ROWS = 100
 MAX_ENTRIES_OF_CALL = 1000
 MAX_PAGE = 100_000
 
-_STATUS: Mapping[int, str] = {
-    ledger_pb2.ENTRY_STATUS_SUCCESS: "success",
-    ledger_pb2.ENTRY_STATUS_FAILURE: "failure",
-    ledger_pb2.ENTRY_STATUS_CANCELLED: "cancelled",
-    ledger_pb2.ENTRY_STATUS_INTERRUPTED: "interrupted",
-}
 # LiteLLM's names of operations; a newer router may know more of them than we.
 _CALL_TYPES: Mapping[int, str] = {
     common_pb2.OPERATION_CHAT_COMPLETIONS: "acompletion",
@@ -47,7 +42,11 @@ _CALL_TYPES: Mapping[int, str] = {
 # What LiteLLM asks for: all that did not end well is a failure there.
 _STATUS_FILTERS: Mapping[str, Sequence[int]] = {
     "success": (ledger_pb2.ENTRY_STATUS_SUCCESS,),
-    "failure": tuple(status for status in _STATUS if status != ledger_pb2.ENTRY_STATUS_SUCCESS),
+    "failure": (
+        ledger_pb2.ENTRY_STATUS_FAILURE,
+        ledger_pb2.ENTRY_STATUS_CANCELLED,
+        ledger_pb2.ENTRY_STATUS_INTERRUPTED,
+    ),
 }
 # LiteLLM's filters and orders that entries are not kept for; taken and not kept to, they would show the wrong calls.
 _IDLE = (
@@ -233,7 +232,7 @@ def _row(entry: ledger_pb2.Entry) -> dict[str, object]:
         "organization_id": principal.organization_id or None,
         "end_user": principal.end_user_id,
         "request_tags": list(principal.tags),
-        "status": _STATUS.get(entry.status, "unknown"),
+        "status": status_word(entry.status),
         "cache_hit": "False",
         "created_at": iso(started_ms + entry.duration_ms),
         "updated_at": iso(started_ms + entry.duration_ms),
@@ -246,23 +245,21 @@ def _row(entry: ledger_pb2.Entry) -> dict[str, object]:
             "streamed": entry.streamed,
             "cached_tokens": usage.cache_read_tokens,
             "reasoning_tokens": usage.reasoning_tokens,
-            "error": _reason(entry.error_reason),
+            "error": reason_word(entry.error_reason),
             "attempts": [
                 {
                     "model_id": attempt.deployment_id,
                     "provider_status": attempt.provider_status,
-                    "error": _reason(attempt.error_reason),
+                    "error": reason_word(attempt.error_reason),
                     "latency_ms": attempt.latency_ms,
                 }
                 for attempt in entry.attempts
             ],
+            # Deployments that were chosen and could not even be asked, for want of a credential for one.
+            "not_attempted": [
+                {"model_id": choice.deployment_id, "error": reason_word(choice.error_reason)}
+                for choice in entry.choices
+                if choice.deployment_id
+            ],
         },
     }
-
-
-def _reason(reason: int) -> str | None:
-    """Why a call or an attempt failed, in a word; None when it did not."""
-    if not reason:
-        return None
-    known = reason in Reason.values()
-    return Reason.Name(reason).removeprefix("ERROR_REASON_").lower() if known else str(reason)

@@ -32,10 +32,14 @@ class Tariff:
     bands: Mapping[ServiceTier, tuple[Band, ...]]
     markup: Markup = field(default_factory=Markup)
 
+    def band_of(self, usage: TokenUsage) -> Band:
+        """The band that a call of this usage is in."""
+        bands = self.bands.get(usage.service_tier) or self.bands[STANDARD]
+        return next(band for band in bands if usage.input_tokens > band.above_tokens)
+
     def rates_of(self, usage: TokenUsage) -> Rates:
         """The rates of a call of this usage, before the markup."""
-        bands = self.bands.get(usage.service_tier) or self.bands[STANDARD]
-        return next(band.rates for band in bands if usage.input_tokens > band.above_tokens)
+        return self.band_of(usage).rates
 
     def cost(self, usage: TokenUsage) -> int:
         """Nano-USD of one call, rounded once, half-even."""

@@ -95,3 +95,22 @@ async def test_a_keys_total_has_the_keys_budget(scene: Scene) -> None:
     scene.spend = [ledger_pb2.SpendRow(cost_nano_usd=1_000_000_000)]
     async with scene.client("sk-own") as client:
         assert (await client.get("/global/spend")).json() == {"spend": 1.0, "max_budget": 5.0}
+
+
+async def test_a_receipt_is_looked_for_among_the_calls_of_the_key_that_asks(scene: Scene) -> None:
+    scene.add_key("sk-own", OWN)
+    scene.add_key("sk-blocked", keystore_pb2.Key(key_id="id-3", blocked=True))
+    for path in ("/v1/receipts", "/receipts"):
+        async with scene.client("sk-own") as client:
+            assert (await client.get(f"{path}/a-call?user_id=somebody&api_key=sk-own")).status_code == 404
+            assert (await client.get(f"{path}/{'x' * 200}")).status_code == 404
+        (asked,) = scene.listed
+        assert (asked.request_id, list(asked.filters)) == ("a-call", [MINE])
+        scene.listed.clear()
+        for secret in ("sk-blocked", "sk-unknown"):
+            async with scene.client(secret) as client:
+                assert (await client.get(f"{path}/a-call")).status_code == 401
+        assert scene.listed == []
+        async with scene.client() as client:
+            assert (await client.get(f"{path}/a-call")).status_code == 404
+        assert list(scene.listed.pop().filters) == []

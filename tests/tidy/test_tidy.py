@@ -26,6 +26,7 @@ LONG_FUNCTIONS: Mapping[str, str] = {}
 # path::function -> why it is the outermost rim of a task or a handler
 RIMS: Mapping[str, str] = {
     "edge/admin/endpoint.py::__call__": "an HTTP handler's outermost rim",
+    "edge/admin/endpoint.py::_stream": "the same, once the head has gone out",
     "edge/inference.py::__call__": "an HTTP handler's outermost rim",
     "keystore/admission.py::run": "the rim of a round; the next one goes on",
     "keystore/admission.py::_decide": "the rim of what is asked of the counters; the round's calls are answered",
@@ -47,6 +48,7 @@ RIMS: Mapping[str, str] = {
 }
 # path::function -> why it imports late
 LATE_IMPORTS: Mapping[str, str] = {
+    "edge/admin/export_parquet.py::__init__": "a library that is an extra, and takes a while to import",
     "router/credentials/aws_library.py::find_keys": "a library that is an extra, and takes a second to import",
     "router/providers/prices.py::load_price_table": "a library of 10 MB that only the router's start needs",
     "services/up.py::_up": "read while the embedded servers start",

@@ -101,7 +101,24 @@ def new_entry() -> NewEntry:
                     error_reason=errors_pb2.ERROR_REASON_PROVIDER_UNAVAILABLE,
                     latency_ms=4,
                 ),
-                ledger_pb2.Attempt(deployment_id="d1", provider_status=200, latency_ms=8),
+                ledger_pb2.Attempt(
+                    deployment_id="d1",
+                    provider_status=200,
+                    latency_ms=8,
+                    billed=True,
+                    rates=ledger_pb2.AppliedRates(input=0, output=2_000_000_000, above_tokens=200_000),
+                ),
+            ],
+            choices=[
+                ledger_pb2.Choice(
+                    strategy=ledger_pb2.ROUTING_STRATEGY_LEAST_BUSY,
+                    candidates=3,
+                    attempt=1,
+                    under_way=2,
+                    skipped=[
+                        ledger_pb2.Skip(deployment_id="d2", reason=ledger_pb2.SKIP_REASON_COOLDOWN, rests_ms=1_500)
+                    ],
+                )
             ],
             **(members | other),
         )

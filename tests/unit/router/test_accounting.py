@@ -14,6 +14,7 @@ from router.accounting import Accounting, Attempt, Outcome, entry_of, interrupte
 from router.catalog import Deployment
 from router.metrics import CallMetrics
 from router.providers.tariff import Band, Tariff
+from router.routing.choice import Choice
 from services.costs import STANDARD
 from services.errors import GatewayError, Reason, unavailable
 from services.money import Rates
@@ -84,7 +85,13 @@ def test_an_entry_says_all_that_is_known() -> None:
                 error_reason=Reason.ERROR_REASON_PROVIDER_UNAVAILABLE,
                 latency_ms=5,
             ),
-            ledger_pb2.Attempt(deployment_id="d1", provider_status=200, latency_ms=25),
+            ledger_pb2.Attempt(
+                deployment_id="d1",
+                provider_status=200,
+                latency_ms=25,
+                billed=True,
+                rates=ledger_pb2.AppliedRates(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000),
+            ),
         ],
         duration_ms=30,
         first_token_ms=7,
@@ -110,6 +117,32 @@ def test_each_attempt_is_priced_at_the_tier_that_served_it_and_their_tokens_are_
         output_audio_tokens=1,
         service_tier=flex,
     )
+    # Each says what it came to.
+    assert [(each.usage, each.cost_nano_usd) for each in entry.attempts] == [
+        (REPORTED, REPORTED_COST),
+        (spoken, entry.cost_nano_usd - REPORTED_COST),
+    ]
+    assert [each.rates.output for each in entry.attempts] == [10_000_000_000, 4_000_000_000]
+
+
+def test_an_attempt_that_nobody_bills_has_no_price() -> None:
+    tried = Attempt(deployment("d0"), 5, provider_status=500, error_reason=Reason.ERROR_REASON_PROVIDER_UNAVAILABLE)
+    unknown = Attempt(deployment("d1", Rates(), unpriced=True), 25, provider_status=200, usage=REPORTED)
+    entry = entry_of(request(), outcome(SUCCESS, tried, unknown))
+    assert [(each.billed, each.HasField("rates"), each.HasField("usage")) for each in entry.attempts] == [
+        (False, False, False),
+        (True, False, False),
+    ]
+
+
+def test_an_interrupted_attempt_says_what_it_is_priced_by_and_why_it_was_made() -> None:
+    choice = Choice("gpt", ledger_pb2.ROUTING_STRATEGY_LEAST_BUSY, 2, 1, "d1", under_way=4)
+    entry = interrupted_entry(request(), 400, (), deployment(), (choice,))
+    (attempt,) = entry.attempts
+    assert (attempt.billed, attempt.rates.input) == (True, RATES.input)
+    assert list(entry.choices) == [
+        ledger_pb2.Choice(strategy=ledger_pb2.ROUTING_STRATEGY_LEAST_BUSY, candidates=2, attempt=1, under_way=4)
+    ]
 
 
 def test_an_overrun_is_recorded_as_it_is() -> None:
