@@ -34,7 +34,9 @@ from services.methods import (
     EXPORT_ENTRIES,
     INFERENCE,
     LIST_ENTRIES,
+    PRICE_USAGES,
     QUERY_SPEND,
+    REPRICE,
 )
 from services.money import Rates
 from services.resolve import fixed
@@ -109,14 +111,19 @@ class Scene:
 
         async def list_entries(request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
             self.listed.append(request)
-            return ledger_pb2.ListEntriesResponse(entries=self.entries)
+            # All of them are one page.
+            return ledger_pb2.ListEntriesResponse(entries=[] if request.before_id else self.entries)
+
+        async def reprice(request: ledger_pb2.RepriceRequest) -> ledger_pb2.RepriceResponse:
+            costs = [priced.cost_nano_usd for priced in request.entries]
+            return ledger_pb2.RepriceResponse(entries=len(costs), cost_nano_usd=sum(costs))
 
         async def export(request: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
             self.exported.append(request)
             assert self.page is not None
             return await self.page(request)
 
-        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export}
+        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export, REPRICE: reprice}
 
     def router(self) -> Handlers:
         catalog = common_pb2.Catalog(
@@ -135,7 +142,12 @@ class Scene:
 
         service = InferenceService(run, lambda: catalog, LiveHolds(), LOG)
         estimates = Estimates(lambda: Catalog({"m": (self.deployment,)}))
-        return {INFERENCE: service.exchange, CHECK_HEALTH: check, ESTIMATE_COST: estimates.estimate}
+        return {
+            INFERENCE: service.exchange,
+            CHECK_HEALTH: check,
+            ESTIMATE_COST: estimates.estimate,
+            PRICE_USAGES: estimates.price,
+        }
 
     async def _admission(self, link) -> None:
         while True:
