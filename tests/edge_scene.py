@@ -34,7 +34,9 @@ from services.methods import (
     EXPORT_ENTRIES,
     INFERENCE,
     LIST_ENTRIES,
+    PRICE_USAGES,
     QUERY_SPEND,
+    REPRICE,
 )
 from services.money import Rates
 from services.resolve import fixed
@@ -113,10 +115,12 @@ class Scene:
 
         async def export(request: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
             self.exported.append(request)
-            assert self.page is not None
-            return await self.page(request)
+            return await self.page(request) if self.page is not None else ledger_pb2.ExportEntriesResponse()
 
-        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export}
+        async def reprice(request: ledger_pb2.RepriceRequest) -> ledger_pb2.RepriceResponse:
+            return ledger_pb2.RepriceResponse()
+
+        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export, REPRICE: reprice}
 
     def router(self) -> Handlers:
         catalog = common_pb2.Catalog(
@@ -135,7 +139,12 @@ class Scene:
 
         service = InferenceService(run, lambda: catalog, LiveHolds(), LOG)
         estimates = Estimates(lambda: Catalog({"m": (self.deployment,)}))
-        return {INFERENCE: service.exchange, CHECK_HEALTH: check, ESTIMATE_COST: estimates.estimate}
+        return {
+            INFERENCE: service.exchange,
+            CHECK_HEALTH: check,
+            ESTIMATE_COST: estimates.estimate,
+            PRICE_USAGES: estimates.price,
+        }
 
     async def _admission(self, link) -> None:
         while True:
