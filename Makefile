@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?= --config examples/config.yaml
+# How many processes share the suite. Each has a PostgreSQL and a Valkey of its own, and a file's tests stay together.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: run install test test-slow check bench protos lock clean
 
@@ -12,10 +15,11 @@ run: install
 install: $(VENV)/.ready
 
 test: install
-	@exec $(BIN)/python -m pytest
+	@exec $(PYTEST)
 
-test-slow: install
-	@exec $(BIN)/python -m pytest -m "slow or not slow"
+# What is marked slow measures, some of it: nothing else runs beside it.
+test-slow: test
+	@exec $(BIN)/python -m pytest -m slow
 
 check: install
 	$(BIN)/ruff check

@@ -11,14 +11,17 @@ from gateway.v1 import ledger_pb2
 from ledger.queries import DIMENSIONS
 from ledger.rows import clean
 from services.errors import GatewayError, Reason
-from services.ids import from_text, lowest_at
+from services.ids import from_text, lowest_at, millis_of
 
+_KEY = ledger_pb2.SPEND_DIMENSION_KEY
 _TAG = ledger_pb2.SPEND_DIMENSION_TAG
-_DAY = ledger_pb2.SPEND_DIMENSION_DAY
+# Of a range, not of names.
+_TIMES = (ledger_pb2.SPEND_DIMENSION_DAY, ledger_pb2.SPEND_DIMENSION_HOUR)
 
 HOUR_MS = 3_600_000
 # What the 48 bits of a UUIDv7 reach to: the year 10889.
 MAX_MS = (1 << 48) - 1
+LOWEST_ID = uuid.UUID(int=0)
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
@@ -72,6 +75,27 @@ class SpendQuestion:
     lists: Lists = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class SumQuestion:
+    """One sum: of entries with this id or a later one, without some, that match all lists."""
+
+    first_id: uuid.UUID = LOWEST_ID
+    excluded_ids: Sequence[uuid.UUID] = ()
+    lists: Lists = field(default_factory=dict)
+
+    @property
+    def first_hour(self) -> int:
+        """The hour, counted from the epoch, in which it begins."""
+        return millis_of(self.first_id.bytes) // HOUR_MS
+
+    @property
+    def hour_ids(self) -> tuple[uuid.UUID, uuid.UUID]:
+        """The lowest and the highest id of that hour."""
+        start_ms = self.first_hour * HOUR_MS
+        last_ms = min(start_ms + HOUR_MS - 1, MAX_MS)
+        return uuid.UUID(bytes=lowest_at(start_ms)), uuid.UUID(bytes=lowest_at(last_ms)[:6] + b"\xff" * 10)
+
+
 def filter_of(request: ledger_pb2.ListEntriesRequest) -> Filter:
     """Which entries a page is of."""
     ends = [end for end in (_bound(request.end_ms, "end_ms"), _optional_id(request.before_id, "before_id")) if end]
@@ -117,21 +141,21 @@ def page_size_of(request: ledger_pb2.ListEntriesRequest | ledger_pb2.QuerySpendR
     return request.page_size or DEFAULT_PAGE_SIZE
 
 
-def key_of(request: ledger_pb2.SumSpendRequest) -> str:
-    """The key of a sum; empty: all."""
-    return clean(request.key_id)
-
-
-def since_of(request: ledger_pb2.SumSpendRequest) -> uuid.UUID | None:
-    """The first id of a sum; None: all."""
-    return _optional_id(request.since_id, "since_id")
-
-
-def excluded_of(request: ledger_pb2.SumSpendRequest) -> Sequence[uuid.UUID]:
-    """The ids that a sum leaves out."""
+def sum_question_of(request: ledger_pb2.SumSpendRequest) -> SumQuestion:
+    """What is to be summed."""
     if len(request.excluded_ids) > MAX_EXCLUDED_IDS:
         raise _invalid(f"At most {MAX_EXCLUDED_IDS} ids can be excluded.", "excluded_ids")
-    return [_id(given, "excluded_ids") for given in request.excluded_ids]
+    lists = dict(_lists(request.filters))
+    if len(lists.get(_TAG, ())) > 1:
+        raise _invalid("A call with several of these tags would be counted for each: ask for one.", "filters")
+    if request.key_id:
+        key_id = clean(request.key_id)
+        lists[_KEY] = [key_id] if key_id in lists.get(_KEY, (key_id,)) else []
+    return SumQuestion(
+        first_id=_optional_id(request.since_id, "since_id") or LOWEST_ID,
+        excluded_ids=[_id(given, "excluded_ids") for given in request.excluded_ids],
+        lists=lists,
+    )
 
 
 def question_of(request: ledger_pb2.QuerySpendRequest) -> SpendQuestion:
@@ -158,7 +182,7 @@ def _lists(filters: Iterable[ledger_pb2.SpendFilter]) -> Lists:
     """Filters by their dimensions; none for most requests."""
     lists: dict[ledger_pb2.SpendDimension, Sequence[str]] = {}
     for each in filters:
-        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension == _DAY:
+        if each.dimension in lists or each.dimension not in DIMENSIONS or each.dimension in _TIMES:
             raise _invalid("filters name a dimension twice, or one that nothing is filtered by.", "filters")
         if not 1 <= len(each.values) <= MAX_VALUES:
             raise _invalid(f"A filter has between 1 and {MAX_VALUES} values.", "filters")

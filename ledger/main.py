@@ -29,7 +29,9 @@ def build(runtime: Runtime) -> Role:
     """The ledger of a process. Its schema is migrated beforehand (`tollhouse migrate`, `tollhouse up`)."""
     log = runtime.log
     store = Store(runtime.settings.database_url)
-    keeper = PartitionKeeper(store, time.time, log)
+    keeper = PartitionKeeper(
+        store, time.time, log, kept_seconds=runtime.config.general_settings.maximum_spend_logs_retention_seconds
+    )
     writer = Writer(store, keeper.ready, LedgerMetrics(runtime.registry), log)
     return LedgerRole(store, keeper, LedgerService(store, writer), _deliverers(runtime, store))
 

@@ -84,33 +84,6 @@ REJECT = """
 INSERT INTO ledger.rejected (entry_sha256, entry, reason) VALUES ($1, $2, $3) ON CONFLICT (entry_sha256) DO NOTHING
 """
 
-# $1 key ('': all), $2 ids to leave out. What is recorded of these is in the rollup, and is taken off again; one
-# statement sees both at one moment, since a batch commits its entries and their sums together. OFFSET 0 keeps the
-# planner from joining: it might read every entry for a few ids.
-SUM_SPEND = """
-WITH everything AS (
-    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, coalesce(sum(entries), 0) AS entries
-    FROM ledger.rollup_hour WHERE $1::text = '' OR key_id = $1
-), excluded AS (
-    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, count(*) AS entries
-    FROM (SELECT DISTINCT unnest($2::uuid[]) AS dispatch_id) AS given, LATERAL (
-        SELECT cost_nano_usd FROM ledger.every_entry
-        WHERE every_entry.dispatch_id = given.dispatch_id AND ($1::text = '' OR key_id = $1)
-        OFFSET 0
-    ) AS recorded
-)
-SELECT (everything.cost_nano_usd - excluded.cost_nano_usd)::bigint AS cost_nano_usd,
-       (everything.entries - excluded.entries)::bigint AS entries
-FROM everything, excluded
-"""
-
-# $1 key ('': all), $2 the first id, $3 ids to leave out.
-SUM_SPEND_SINCE = """
-SELECT coalesce(sum(cost_nano_usd), 0)::bigint AS cost_nano_usd, count(*) AS entries
-FROM ledger.every_entry
-WHERE ($1::text = '' OR key_id = $1) AND dispatch_id >= $2::uuid AND dispatch_id <> ALL ($3::uuid[])
-"""
-
 # What each dimension of spend is in SQL.
 DIMENSIONS: Mapping[ledger_pb2.SpendDimension, str] = {
     ledger_pb2.SPEND_DIMENSION_KEY: "key_id",
@@ -127,7 +100,49 @@ DIMENSIONS: Mapping[ledger_pb2.SpendDimension, str] = {
     ledger_pb2.SPEND_DIMENSION_TAG: "tag",
     # Not a cast to date: the session's time zone must not matter.
     ledger_pb2.SPEND_DIMENSION_DAY: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+    ledger_pb2.SPEND_DIMENSION_HOUR: "to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24')",
 }
+
+
+def sum_spend(filtered: Sequence[ledger_pb2.SpendDimension]) -> str:
+    """The statement that sums what matches a list of values in each of these dimensions, from a moment on.
+
+    $1 the first id, $2 its hour since the epoch, $3 the lowest and $4 the highest id of that hour, $5 ids to leave out,
+    then the lists. Whole hours are in a rollup; entries are read where the first one is not whole. What is recorded of
+    the ids to leave out is in one or the other and is taken off again. One statement sees all three at one moment,
+    since a batch commits its entries and their sums together.
+
+    OFFSET 0 keeps the planner from joining: it might read every entry for a few ids.
+    """
+    by_tag = ledger_pb2.SPEND_DIMENSION_TAG in filtered
+    in_rollup = _matching(filtered, 6, tag_condition="tag = ANY")
+    in_entries = _matching(filtered, 6, tag_condition="tags ?|")
+    return f"""
+WITH first_hour AS MATERIALIZED (
+    SELECT $1::uuid = $3::uuid OR $1 < first_id AS is_whole FROM ledger.retained
+), hours AS (
+    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, coalesce(sum(entries), 0) AS entries
+    FROM {"ledger.rollup_hour_tag" if by_tag else "ledger.rollup_hour"}
+    WHERE hour >= to_timestamp($2::bigint * 3600)
+      AND (hour > to_timestamp($2 * 3600) OR (SELECT is_whole FROM first_hour))
+      {in_rollup}
+), singles AS (
+    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, count(*) AS entries
+    FROM ledger.every_entry
+    WHERE dispatch_id >= $1 AND dispatch_id <= $4::uuid AND NOT (SELECT is_whole FROM first_hour) {in_entries}
+), excluded AS (
+    SELECT coalesce(sum(cost_nano_usd), 0) AS cost_nano_usd, count(*) AS entries
+    FROM (SELECT DISTINCT unnest($5::uuid[]) AS dispatch_id) AS given, LATERAL (
+        SELECT cost_nano_usd FROM ledger.every_entry
+        WHERE every_entry.dispatch_id = given.dispatch_id {in_entries}
+        OFFSET 0
+    ) AS recorded
+    WHERE given.dispatch_id >= $1 OR given.dispatch_id >= $3 AND (SELECT is_whole FROM first_hour)
+)
+SELECT (hours.cost_nano_usd + singles.cost_nano_usd - excluded.cost_nano_usd)::bigint AS cost_nano_usd,
+       (hours.entries + singles.entries - excluded.entries)::bigint AS entries
+FROM hours, singles, excluded
+"""  # noqa: S608 (from constants alone)
 
 
 def list_entries(filtered: Sequence[ledger_pb2.SpendDimension]) -> str:

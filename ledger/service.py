@@ -7,7 +7,7 @@ import asyncio
 from gateway.v1 import ledger_pb2
 
 from ledger.export import page_of
-from ledger.filters import excluded_of, filter_of, key_of, page_size_of, question_of, range_of, since_of
+from ledger.filters import filter_of, page_size_of, question_of, range_of, sum_question_of
 from ledger.recording import Frame, Recording
 from ledger.store import Store
 from ledger.writer import Writer
@@ -50,8 +50,8 @@ class LedgerService:
             ended.set()
 
     async def sum_spend(self, request: ledger_pb2.SumSpendRequest) -> ledger_pb2.SumSpendResponse:
-        """What a key, or the whole gateway, has spent."""
-        spend = await self._store.sum_spend(key_of(request), since_of(request), excluded_of(request))
+        """What was spent in a scope."""
+        spend = await self._store.sum_spend(sum_question_of(request))
         return ledger_pb2.SumSpendResponse(cost_nano_usd=spend.cost_nano_usd, entries=spend.entries)
 
     async def list_entries(self, request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:

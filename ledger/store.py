@@ -1,10 +1,12 @@
-"""The ledger's PostgreSQL: with `partitions.py` the only place that runs SQL. No answer is GatewayError UNAVAILABLE."""
+"""The ledger's PostgreSQL: with `partitions.py` and `retention.py` the only place that runs SQL.
+
+No answer is GatewayError UNAVAILABLE.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,9 +14,9 @@ from typing import Any
 
 import asyncpg
 
-from ledger import partitions, queries
+from ledger import partitions, queries, retention
 from ledger.export import EXPORT
-from ledger.filters import Filter, Range, SpendQuestion
+from ledger.filters import Filter, Range, SpendQuestion, SumQuestion
 from ledger.rows import Entry, encode, entry_of
 from services.errors import unavailable
 from services.postgres import connect, mapped
@@ -72,6 +74,10 @@ class Store:
         """Make the partitions that are missing on a day (counted from the epoch); what was made."""
         return await partitions.ensure(self._pool, today)
 
+    async def drop_expired(self, kept_seconds: float) -> retention.Dropped:
+        """Drop entries that are older, by whole days, and late ones that were kept so long; what was dropped."""
+        return await retention.drop_expired(self._pool, kept_seconds)
+
     async def write(self, entries: Sequence[Entry]) -> Written:
         """Keep well-formed entries and add them to the sums, in one transaction; those kept before change nothing.
 
@@ -92,12 +98,16 @@ class Store:
         with mapped():
             await self._pool.execute(queries.REJECT, hashlib.sha256(content).digest(), content, reason)
 
-    async def sum_spend(self, key_id: str, since_id: uuid.UUID | None, excluded_ids: Sequence[uuid.UUID]) -> Spend:
-        """The sum of a key (empty: all), from an id on, without some dispatches."""
-        if since_id is None:
-            row = await self._row(queries.SUM_SPEND, key_id, excluded_ids)
-        else:
-            row = await self._row(queries.SUM_SPEND_SINCE, key_id, since_id, excluded_ids)
+    async def sum_spend(self, question: SumQuestion) -> Spend:
+        """The one sum that is asked for."""
+        row = await self._row(
+            queries.sum_spend(tuple(question.lists)),
+            question.first_id,
+            question.first_hour,
+            *question.hour_ids,
+            question.excluded_ids,
+            *question.lists.values(),
+        )
         return Spend(row["cost_nano_usd"], row["entries"])
 
     async def list_entries(self, wanted: Filter, limit: int) -> list[Entry]:

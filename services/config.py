@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from services import known_keys
+from services import durations, known_keys
 from services.costs import Costs
 from services.deliveries import ExportBucket, ExportWebhook, read_bucket, read_webhook
 from services.ignored import IgnoredKey, ignored_keys
@@ -52,6 +52,12 @@ DEFAULT_REQUEST_TIMEOUT_SECONDS = 600.0
 # No installation has so many of anything.
 MAX_COUNT = 1_000_000_000
 
+# Entries are dropped by whole days. What comes again after its entry was dropped would be counted twice; a router that
+# was away for less than this is not to cause that.
+MIN_RETENTION_SECONDS = 86_400
+# None shall be dropped early.
+_MONTH_SECONDS = 31 * 86_400
+
 # What every system takes as the name of a variable.
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -71,12 +77,13 @@ class LitellmSettings:
 
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
-    """Secrets of the installation; the environment's are in `settings.py`. And how many calls may go on at once, of all
-    keys together; None: any number. And where entries are delivered to."""
+    """Secrets of the installation; the environment's are in `settings.py`. How many calls may go on at once, of all
+    keys together; None: any number. How long single entries are kept; None: for ever. Where they are delivered to."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     global_max_parallel_requests: int | None = None
+    maximum_spend_logs_retention_seconds: int | None = None
     export_webhook: ExportWebhook | None = None
     export_bucket: ExportBucket | None = None
 
@@ -127,6 +134,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
             general.secret("master_key"),
             general.secret("database_url"),
             general.integer("global_max_parallel_requests", lowest=0, highest=MAX_COUNT),
+            _retention_seconds(general),
             read_webhook(general),
             read_bucket(general),
         ),
@@ -159,6 +167,21 @@ def _environment_variables(files: Sequence[Section]) -> dict[str, str]:
         if "\0" in value:
             raise ConfigError(section.place_of(name), "holds a NUL, which no variable can")
     return values
+
+
+def _retention_seconds(section: Section) -> int | None:
+    name = "maximum_spend_logs_retention_period"
+    text = section.text(name)
+    if text is None:
+        return None
+    try:
+        duration = durations.parse(text)
+    except ValueError as error:
+        raise ConfigError(section.place_of(name), "expected a number and one of h, d, w, mo, such as 30d") from error
+    kept_seconds = duration.count * (_MONTH_SECONDS if duration.unit == "mo" else durations.SECONDS[duration.unit])
+    if kept_seconds < MIN_RETENTION_SECONDS:
+        raise ConfigError(section.place_of(name), "entries are kept for at least a day")
+    return kept_seconds
 
 
 def _litellm_settings(section: Section) -> LitellmSettings:

@@ -139,6 +139,11 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "master_key": Key("text", "The admin's key. Default: `LITELLM_MASTER_KEY`."),
         "database_url": Key("URL", "PostgreSQL 15 or newer. Default: `DATABASE_URL`."),
         "global_max_parallel_requests": Key(_COUNT, "Calls at once, of all keys together. Default: any number."),
+        "maximum_spend_logs_retention_period": Key(
+            "duration",
+            "How long single entries are kept, in whole days: `30d`, `72h`, `4w`, `6mo` (of 31 days); sums stay. At "
+            "least a day. Default: for ever.",
+        ),
         "export_webhook": Key(
             "{url, secret, headers}",
             "An address that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
@@ -222,7 +227,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             key_management_settings key_management_system litellm_jwtauth litellm_key_header_name litellm_license
             max_in_flight_requests_per_worker max_parallel_requests max_queued_requests_per_worker
             max_request_size_mb max_response_size_mb maximum_spend_logs_cleanup_cron
-            maximum_spend_logs_retention_interval maximum_spend_logs_retention_period missing_session_id
+            maximum_spend_logs_retention_interval missing_session_id
             moderation_model oauth2_config_mappings pass_through_endpoints proxy_batch_polling_interval
             proxy_batch_write_at proxy_budget_rescheduler_max_time proxy_budget_rescheduler_min_time
             proxy_config_reload_interval_seconds public_routes reject_clientside_metadata_tags

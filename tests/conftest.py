@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
-import redis
 from hypothesis import HealthCheck, settings
 
 from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
 from services.embedded.valkey import EmbeddedValkey
+from tests.stores import emptied, new_database
 
 # Fixtures that live beside what they drive; each file is a plugin.
 pytest_plugins = [
@@ -31,8 +29,6 @@ pytest_plugins = [
     )
     if importlib.util.find_spec(name)
 ]
-
-_numbers = itertools.count(1)
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -74,19 +70,11 @@ def embedded_valkey(server_folder: Path) -> Iterator[EmbeddedValkey]:
 @pytest.fixture
 async def database_url(embedded_postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A fresh, empty database of the test's own."""
-    name = f"test_{next(_numbers)}"
-    admin = await asyncpg.connect(embedded_postgres.database_url)
-    try:
-        await admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-        yield embedded_postgres.database_url.replace("/postgres?", f"/{name}?", 1)
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
+    async with new_database(embedded_postgres) as url:
+        yield url
 
 
 @pytest.fixture
 def redis_url(embedded_valkey: EmbeddedValkey) -> str:
-    """The session's Valkey, emptied."""
-    with redis.from_url(embedded_valkey.redis_url) as client:
-        client.flushall()
-    return embedded_valkey.redis_url
+    """The session's Valkey, emptied but for what belongs to gateways that several tests share."""
+    return emptied(embedded_valkey.redis_url)

@@ -80,6 +80,11 @@ class FakeProvider:
         """Answer calls for a model so, in this order; the last one stays."""
         self._behaviours[model] = list(behaviours)
 
+    def forget(self) -> None:
+        """Be as at first."""
+        self.seen = []
+        self._behaviours = {}
+
     async def start(self) -> web.AppRunner:
         app = web.Application(client_max_size=128 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._answer)
@@ -200,10 +205,17 @@ def _event(chunk: dict[str, Any]) -> bytes:
     )
 
 
-@pytest.fixture
-async def fake_provider() -> AsyncIterator[FakeProvider]:
-    """A provider of the test's own."""
+@pytest.fixture(scope="session")
+async def provider_server() -> AsyncIterator[FakeProvider]:
+    """The session's provider, for gateways that outlive a test; tests ask for `fake_provider`."""
     provider = FakeProvider()
     runner = await provider.start()
     yield provider
     await runner.cleanup()
+
+
+@pytest.fixture
+def fake_provider(provider_server: FakeProvider) -> FakeProvider:
+    """A provider that has seen nothing yet and behaves well."""
+    provider_server.forget()
+    return provider_server

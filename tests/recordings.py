@@ -9,12 +9,18 @@ import importlib.util
 import json
 import os
 import random
+from base64 import b64decode
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from router.catalog import Deployment
+from router.wire.base import HttpRequest, StreamEnd, Wire
+from services.errors import GatewayError
+from tests.streams import fed
 
 # One exchange, as the recordings' own README describes it.
 Exchange = dict[str, Any]
@@ -44,6 +50,20 @@ class Recordings:
         ]
         assert names
         return [json.loads((self._folder / f"{name}.json").read_text()) for name in names]
+
+
+def answered(exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """Those that were no failures, at least one."""
+    found = [exchange for exchange in exchanges if exchange["response"]["status"] == 200]
+    assert found
+    return found
+
+
+def failed(exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """Those that were, at least one."""
+    found = [exchange for exchange in exchanges if exchange["response"]["status"] != 200]
+    assert found
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +115,35 @@ def facts_of(completion: ChatCompletion) -> dict[str, Any]:
         "model": completion.model,
         "usage": completion.usage,
     }
+
+
+def run(wire: Wire, deployment: Deployment, pieces: Iterable[bytes]) -> tuple[bytes, StreamEnd]:
+    """A whole stream from its pieces, for a caller who asked for the usage."""
+    return fed(wire.stream(HttpRequest("POST", "", {}, b"", show_usage=True), deployment), pieces)
+
+
+def made_of(wire: Wire, deployment: Deployment, exchange: Exchange) -> dict[str, Any]:
+    """What a caller makes of a recorded answer; of a stream in the same way whole and in pieces."""
+    response = exchange["response"]
+    if response["encoding"] == "json":
+        answer = wire.decode(json.dumps(response["body"]).encode(), deployment)
+        return facts_of(ChatCompletion.model_validate_json(answer.body, strict=True))
+    data = b64decode(response["body"]) if response["encoding"] == "base64" else response["body"].encode()
+    out, end = run(wire, deployment, pieces_of(data))
+    assert end.error is None, exchange["id"]
+    assert run(wire, deployment, [data])[0] == out
+    return assembled(chunks_in(out))
+
+
+def assert_error_kept(wire: Wire, deployment: Deployment, exchange: Exchange, *more_types: str) -> GatewayError:
+    """A recorded failure keeps its status, its meaning and its words. more_types: right beside the recording's."""
+    response, expected = exchange["response"], exchange["expect"]["error"]
+    body = response["body"].encode() if isinstance(response["body"], str) else json.dumps(response["body"]).encode()
+    error = wire.decode_error(response["status"], response["headers"], body, deployment)
+    assert error.message == expected["message"], exchange["id"]
+    assert error.meaning.type in (*expected["openai_type_any"], *more_types), exchange["id"]
+    assert error.provider_status == expected["status"]
+    return error
 
 
 def pieces_of(data: bytes) -> list[bytes]:

@@ -12,15 +12,23 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import structlog
+
+from services.embedded.postgres import EmbeddedPostgres
+from services.embedded.valkey import EmbeddedValkey
+from services.migrations import migrate_all
+from tests.stores import lasting, new_database
 
 # A start takes a second or two; on a machine that runs other things as well, several times that.
 READY_SECONDS = 60
@@ -29,6 +37,10 @@ STOP_SECONDS = 60
 # Both ways to run the whole; for `@pytest.mark.parametrize("shape", ...)`.
 SHAPES = ("one", "split")
 ROLES = ("ledger", "keystore", "router", "edge")
+
+# Below what Linux, macOS and the BSDs give to connections and to listeners that name no port.
+_PORTS = range(10_000, 32_000)
+_steps = itertools.count(random.randrange(len(_PORTS)))
 
 
 class Gateway:
@@ -61,7 +73,7 @@ class Gateway:
     async def start(self, name: str) -> None:
         """Start a process that does not run; returns when it is ready."""
         read, write = os.pipe()
-        port = str(self._http_ports.get(name, 0))
+        port = str(self._http_ports.get(name) or _free_port())
         command = [argument.replace("HTTP_PORT", port) for argument in self.commands[name]]
         with self.log_file(name).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -134,9 +146,40 @@ class StartGateway(Protocol):
         """Start a gateway on an empty database and an empty Valkey; ready when it returns."""
 
 
+class ShareGateway(Protocol):
+    """What the fixture `shared_stack` gives; its arguments are those of StartGateway."""
+
+    def __call__(self, config: str, **how: Any) -> AbstractAsyncContextManager[Gateway]:
+        """A gateway on stores of its own, for as long as the context lasts."""
+
+
 @pytest.fixture
 async def stack(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[StartGateway]:
     """Starts gateways; all of them are ended with the test. One at a time, for they share the test's database."""
+    async with _starting(database_url, redis_url, tmp_path) as start_gateway:
+        yield start_gateway
+
+
+@pytest.fixture(scope="session")
+def shared_stack(
+    embedded_postgres: EmbeddedPostgres, embedded_valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory
+) -> ShareGateway:
+    """For gateways that the tests of a module share: a fixture of that scope holds the context open."""
+
+    @asynccontextmanager
+    async def shared(config: str, **how: Any) -> AsyncIterator[Gateway]:
+        redis_url = lasting(embedded_valkey.redis_url)
+        async with (
+            new_database(embedded_postgres) as database_url,
+            _starting(database_url, redis_url, tmp_path_factory.mktemp("shared")) as start_gateway,
+        ):
+            yield await start_gateway(config, **how)
+
+    return shared
+
+
+@asynccontextmanager
+async def _starting(database_url: str, redis_url: str, parent: Path) -> AsyncIterator[StartGateway]:
     gateways: list[Gateway] = []
     numbers = itertools.count(1)
 
@@ -150,7 +193,7 @@ async def stack(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
         ledgers: int = 1,
         environ: Mapping[str, str] | None = None,
     ) -> Gateway:
-        folder = tmp_path / f"gateway-{next(numbers)}"
+        folder = parent / f"gateway-{next(numbers)}"
         folder.mkdir()
         (folder / "config.yaml").write_text(config)
         addresses = _addresses({"ledger": ledgers, "keystore": keystores, "router": routers, "edge": edges})
@@ -158,27 +201,33 @@ async def stack(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
         gateway = Gateway(folder, variables, _commands(shape, addresses))
         gateways.append(gateway)
         if shape == "split":
-            await _migrate(gateway, variables)
+            # As `tollhouse migrate` does, which tests/integration/test_serve.py runs itself.
+            await migrate_all(variables["DATABASE_URL"], structlog.get_logger(), wait_seconds=READY_SECONDS)
         for name in gateway.commands:
             await gateway.start(name)
         return gateway
 
-    yield start_gateway
-    for gateway in gateways:
-        await gateway.close()
+    try:
+        yield start_gateway
+    finally:
+        for gateway in gateways:
+            await gateway.close()
 
 
 def _addresses(counts: Mapping[str, int]) -> dict[str, str]:
     """Where each process offers its roles; chosen beforehand, so that it can come back there."""
     names = [name if number == 1 else f"{name}-{number}" for name in ROLES for number in range(1, counts[name] + 1)]
-    sockets = [socket.socket() for _ in names]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return {name: f"127.0.0.1:{each.getsockname()[1]}" for name, each in zip(names, sockets, strict=True)}
-    finally:
-        for each in sockets:
-            each.close()
+    return {name: f"127.0.0.1:{_free_port()}" for name in names}
+
+
+def _free_port() -> int:
+    """A port that stays free until its process comes, also while that is away: the system gives out no port of this
+    range by itself, and another run of the suite begins elsewhere in it."""
+    while True:
+        port = _PORTS[next(_steps) % len(_PORTS)]
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
 
 
 def _environment(database_url: str, redis_url: str, addresses: Mapping[str, str]) -> dict[str, str]:
@@ -207,12 +256,3 @@ def _commands(shape: str, addresses: Mapping[str, str]) -> dict[str, list[str]]:
     if shape == "one":
         return {"up": ["127.0.0.1:0", "up", *options]}
     return {name: [address, "serve", name.partition("-")[0], *options] for name, address in addresses.items()}
-
-
-async def _migrate(gateway: Gateway, environ: Mapping[str, str]) -> None:
-    with gateway.log_file("migrate").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services", "migrate"), env=environ, cwd=gateway.folder, stdout=log, stderr=log
-        )
-    if await process.wait() != 0:
-        raise RuntimeError(f"migrate failed:\n{gateway.log_file('migrate').read_text()}")

@@ -50,7 +50,8 @@ class _File(msgspec.Struct):
 
 
 class Part(msgspec.Struct):
-    """A part of a message. image_url, input_audio, file: read by `medium_of`."""
+    """A part of a message. image_url, input_audio, file: read by `medium_of`; thinking, signature, data: of thinking
+    blocks, which some callers leave in the content, and `messages_of` takes out of it."""
 
     type: str
     text: str | None = None
@@ -64,6 +65,9 @@ class Part(msgspec.Struct):
     file_url: str | None = None
     cache_control: CacheControl | None = None
     citations: Citations | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
 
 
 class ThinkingBlock(msgspec.Struct, tag="thinking"):
@@ -190,7 +194,11 @@ _JPG, _JPEG = "image/jpg", "image/jpeg"
 
 def messages_of(members: Members) -> list[Message]:
     """`messages`. Raises GatewayError (INVALID_REQUEST), as all of these do."""
-    return members.take("messages", _messages_decoder) or []
+    messages = members.take("messages", _messages_decoder) or []
+    for message in messages:
+        if message.role == "assistant" and isinstance(message.content, list):
+            _take_thinking(message, message.content)
+    return messages
 
 
 def tools_of(members: Members, provider: str) -> list[Function]:
@@ -260,6 +268,23 @@ def medium_of(part: Part, param: str, provider: str) -> Medium:
         case "input_file":
             return _file(_File(part.file_data, part.filename, part.file_id, part.file_url), param)
     raise not_sent(part, param, provider)
+
+
+def _take_thinking(message: Message, parts: list[Part]) -> None:
+    """Blocks of thinking that stand among the parts, in Anthropic's form, as `thinking_blocks`, if there are none."""
+    blocks = [block for part in parts if (block := _thinking_in(part)) is not None]
+    if blocks:
+        message.thinking_blocks = message.thinking_blocks or blocks
+        message.content = [part for part in parts if part.type not in ("thinking", "redacted_thinking")]
+
+
+def _thinking_in(part: Part) -> ThinkingBlock | RedactedThinkingBlock | None:
+    match part.type:
+        case "thinking":
+            return ThinkingBlock(part.thinking or "", part.signature)
+        case "redacted_thinking":
+            return RedactedThinkingBlock(part.data or "")
+    return None
 
 
 def not_sent(part: Part, param: str, provider: str) -> GatewayError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from router.wire.members import LIMITS, NUMBER, TEXT, Members, invalid
+from router.wire.members import IGNORED, LIMITS, NUMBER, TEXT, Members, invalid
 
 
 class _StreamOptions(msgspec.Struct):
@@ -43,9 +43,10 @@ _NULL = msgspec.Raw(b"null")
 
 
 def stop_of(members: Members) -> list[str]:
-    """`stop`: what ends the answer. Raises GatewayError (INVALID_REQUEST), as all of these do."""
+    """`stop`: what ends the answer; an empty text ends nothing. Raises GatewayError (INVALID_REQUEST), as all of these
+    do."""
     given = members.take("stop", _stop_decoder)
-    return [given] if isinstance(given, str) else given or []
+    return [text for text in ([given] if isinstance(given, str) else given or []) if text]
 
 
 def wants_usage(members: Members) -> bool:
@@ -71,9 +72,18 @@ def response_format_of(members: Members) -> ResponseFormat | None:
 
 
 def refuse_several_choices(members: Members, provider: str) -> None:
-    """`n`, for a provider that gives one answer a call."""
-    if members.take("n", NUMBER) not in (None, 1):
+    """`n`, for a provider that gives one answer a call. Dropped, the call costs less than was held."""
+    if members.take("n", NUMBER) in (None, 1):
+        return
+    if not members.drops:
         raise invalid(f"Invalid n: {provider}'s models give one answer a call.", "n")
+    members.dropped.append("n")
+
+
+def ignored_beside(functions: int, ignored: frozenset[str] = IGNORED) -> frozenset[str]:
+    """What may be left out without a word, for a provider that cannot be told to make one call at a time: that too,
+    where there are not several functions to call."""
+    return ignored if functions > 1 else ignored | {"parallel_tool_calls"}
 
 
 def wants_tier(members: Members) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fake_provider import Behaviour, FakeProvider
 from tests.golden import Golden, members
-from tests.stack import SHAPES
+from tests.stack import SHAPES, ShareGateway
 
 CONFIG = """
 model_list:
@@ -61,11 +61,15 @@ class Calls:
         return answer.json()
 
 
-@pytest.fixture(params=SHAPES)
-async def calls(request, stack, fake_provider: FakeProvider):
-    fake_provider.behave("down", Behaviour(status=400, body=b'{"error": {"message": "no"}}'))
-    gateway = await stack(CONFIG.format(base=fake_provider.base_url), shape=request.param)
-    async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=30) as client:
+@pytest.fixture(scope="module", params=SHAPES)
+async def calls(request, shared_stack: ShareGateway, provider_server: FakeProvider):
+    """Tests only look at what came of them."""
+    provider_server.forget()
+    provider_server.behave("down", Behaviour(status=400, body=b'{"error": {"message": "no"}}'))
+    async with (
+        shared_stack(CONFIG.format(base=provider_server.base_url), shape=request.param) as gateway,
+        httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=30) as client,
+    ):
         asked = {"user_id": "u1", "team_id": "team-a", "key_alias": "ci", "max_budget": 5}
         made = (await client.post("/key/generate", json=asked)).json()
         own = {"Authorization": f"Bearer {made['key']}"}

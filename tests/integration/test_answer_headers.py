@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from tests.fake_provider import Behaviour, FakeProvider
 from tests.golden import Golden
-from tests.stack import SHAPES, Gateway
+from tests.stack import SHAPES, Gateway, ShareGateway, StartGateway
 
 CONFIG = """
 model_list:
@@ -46,9 +47,10 @@ NOT_HERE = (
 )
 
 
-@pytest.fixture(params=SHAPES)
-async def gateway(request, stack, fake_provider: FakeProvider) -> Gateway:
-    return await stack(CONFIG.format(base=fake_provider.base_url), shape=request.param)
+@pytest.fixture(scope="module", params=SHAPES)
+async def gateway(request, shared_stack: ShareGateway, provider_server: FakeProvider) -> AsyncIterator[Gateway]:
+    async with shared_stack(CONFIG.format(base=provider_server.base_url), shape=request.param) as gateway:
+        yield gateway
 
 
 async def test_a_whole_answer_tells_its_cost_and_a_stream_the_rest(
@@ -83,7 +85,10 @@ async def test_a_whole_answer_tells_its_cost_and_a_stream_the_rest(
     assert "x-litellm-model-api-base" not in mock
 
 
-async def test_retries_and_fallbacks_are_counted(gateway: Gateway, fake_provider: FakeProvider) -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_retries_and_fallbacks_are_counted(stack: StartGateway, fake_provider: FakeProvider, shape: str) -> None:
+    """On a gateway of its own: deployments that fail rest afterwards."""
+    gateway = await stack(CONFIG.format(base=fake_provider.base_url), shape=shape)
     async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=30) as client:
         for stream in (False, True):
             fake_provider.behave("spare", BROKEN, Behaviour())
@@ -121,7 +126,7 @@ async def test_a_key_with_a_budget_is_told_what_it_has_spent(gateway: Gateway, f
 
 @pytest.mark.parametrize(("capture", "members"), [("chat_nonstream", {}), ("chat_stream", {"stream": True})])
 async def test_the_headers_are_litellms(
-    gateway: Gateway, golden: Golden, capture: str, members: dict[str, object]
+    gateway: Gateway, fake_provider: FakeProvider, golden: Golden, capture: str, members: dict[str, object]
 ) -> None:
     async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=30) as client:
         headers = (await client.post("/v1/chat/completions", json={**CHAT, **members})).headers

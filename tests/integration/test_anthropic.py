@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import openai
 import pytest
 
 from tests.fake_provider import Behaviour, FakeProvider
+from tests.stack import SHAPES, ShareGateway
 
 CASES = Path(__file__).parents[1] / "conformance" / "wire" / "anthropic"
 CONFIG = """
@@ -36,11 +38,16 @@ def answers(name: str) -> Behaviour:
     return Behaviour(body=json.dumps(case["provider"]).encode(), headers={"content-type": "application/json"})
 
 
-@pytest.fixture(params=["one", "split"])
-async def client(request, stack, fake_provider: FakeProvider):
-    base = fake_provider.base_url.removesuffix("/v1")
-    gateway = await stack(CONFIG.format(base=base), shape=request.param, environ={"ANTHROPIC_API_KEY": "sk-ant-secret"})
-    async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.master_key, max_retries=0) as client:
+@pytest.fixture(scope="module", params=SHAPES)
+async def client(
+    request, shared_stack: ShareGateway, provider_server: FakeProvider
+) -> AsyncIterator[openai.AsyncOpenAI]:
+    base = provider_server.base_url.removesuffix("/v1")
+    config, environ = CONFIG.format(base=base), {"ANTHROPIC_API_KEY": "sk-ant-secret"}
+    async with (
+        shared_stack(config, shape=request.param, environ=environ) as gateway,
+        openai.AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.master_key, max_retries=0) as client,
+    ):
         yield client
 
 

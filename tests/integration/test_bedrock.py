@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 
 import openai
 import pytest
 
 from tests.aws_events import event, exception
 from tests.fake_provider import Behaviour, FakeProvider
+from tests.stack import SHAPES, ShareGateway
 
 CONFIG = """
 model_list:
@@ -44,11 +46,15 @@ def failed(status: int, kind: str, message: str) -> Behaviour:
     return Behaviour(status, {"x-amzn-errortype": f"{kind}:http://x/"}, json.dumps({"message": message}).encode())
 
 
-@pytest.fixture(params=["one", "split"])
-async def client(request, stack, fake_provider: FakeProvider):
-    base = fake_provider.base_url.removesuffix("/v1")
-    gateway = await stack(CONFIG.format(base=base, model=MODEL), shape=request.param)
-    async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.master_key, max_retries=0) as client:
+@pytest.fixture(scope="module", params=SHAPES)
+async def client(
+    request, shared_stack: ShareGateway, provider_server: FakeProvider
+) -> AsyncIterator[openai.AsyncOpenAI]:
+    base = provider_server.base_url.removesuffix("/v1")
+    async with (
+        shared_stack(CONFIG.format(base=base, model=MODEL), shape=request.param) as gateway,
+        openai.AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.master_key, max_retries=0) as client,
+    ):
         yield client
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import httpx
 import openai
 import pytest
 
-from tests.fake_provider import Behaviour
+from tests.fake_provider import Behaviour, FakeProvider
+from tests.stack import SHAPES, Gateway, ShareGateway
 
 CONFIG = """
 model_list:
@@ -27,11 +29,11 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
 
 
-@pytest.fixture(params=["one", "split"])
-async def gateway(request, stack, fake_provider):
-    return await stack(
-        CONFIG.format(base=fake_provider.base_url), shape=request.param, environ={"PROVIDER_KEY": "sk-provider"}
-    )
+@pytest.fixture(scope="module", params=SHAPES)
+async def gateway(request, shared_stack: ShareGateway, provider_server: FakeProvider) -> AsyncIterator[Gateway]:
+    config, environ = CONFIG.format(base=provider_server.base_url), {"PROVIDER_KEY": "sk-provider"}
+    async with shared_stack(config, shape=request.param, environ=environ) as gateway:
+        yield gateway
 
 
 async def test_the_openai_sdk_works_unchanged(gateway, fake_provider) -> None:

@@ -132,7 +132,7 @@ async def test_after_the_counters_are_lost_they_are_what_the_ledger_says(
         while len(fake_provider.seen) < 11:
             await asyncio.sleep(0.02)
         with redis.from_url(redis_url) as server:
-            server.flushall()
+            server.flushdb()
         # Until routers have told what they have open, hard budgets are refused, not guessed.
         for _ in range(100):
             answer = await call(client, key, max_tokens=20)

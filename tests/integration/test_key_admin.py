@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
-from tests.stack import Gateway
+from tests.stack import Gateway, ShareGateway
 
 CONFIG = """
 model_list:
@@ -15,9 +17,10 @@ model_list:
 CHAT = {"model": "mock", "messages": [{"role": "user", "content": "hi"}]}
 
 
-@pytest.fixture
-async def gateway(stack) -> Gateway:
-    return await stack(CONFIG, shape="split", edges=2, keystores=2)
+@pytest.fixture(scope="module")
+async def gateway(shared_stack: ShareGateway) -> AsyncIterator[Gateway]:
+    async with shared_stack(CONFIG, shape="split", edges=2, keystores=2) as gateway:
+        yield gateway
 
 
 async def statuses(gateway: Gateway, key: str, method: str = "POST", path: str = "/v1/chat/completions") -> set[int]:
@@ -98,6 +101,9 @@ async def test_a_key_with_another_secret_is_the_same_key_and_the_old_secret_open
 
 
 async def test_keys_are_listed_by_pages(gateway: Gateway) -> None:
+    async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=20) as client:
+        older = (await client.get("/key/list?page=1&size=100")).json()["keys"]
+    await post(gateway, "/key/delete", {"keys": older})
     made = [(await post(gateway, "/key/generate", {"user_id": f"u{n % 2}"})).json() for n in range(3)]
     async with httpx.AsyncClient(base_url=gateway.url("edge-2"), headers=gateway.headers, timeout=20) as client:
         first = (await client.get("/key/list?page=1&size=2")).json()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import struct
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ import openai
 import pytest
 
 from tests.fake_provider import INPUT_TOKENS, VECTOR, Behaviour, FakeProvider
-from tests.stack import Gateway, StartGateway
+from tests.stack import SHAPES, Gateway, ShareGateway
 
 CONFIG = """
 model_list:
@@ -40,9 +41,15 @@ router_settings:
 DOCUMENTS = ["a", "b", "c"]
 
 
-@pytest.fixture(params=["one", "split"])
-async def gateway(request: Any, stack: StartGateway, fake_provider: FakeProvider) -> Gateway:
-    return await stack(CONFIG.format(base=fake_provider.base_url), shape=request.param)
+@pytest.fixture(scope="module", params=SHAPES)
+async def gateway(request: Any, shared_stack: ShareGateway, provider_server: FakeProvider) -> AsyncIterator[Gateway]:
+    async with shared_stack(CONFIG.format(base=provider_server.base_url), shape=request.param) as gateway:
+        yield gateway
+
+
+@pytest.fixture(autouse=True)
+def _forgetful(fake_provider: FakeProvider) -> None:
+    """Also for tests that do not look at the provider themselves."""
 
 
 def client_of(gateway: Gateway) -> httpx.AsyncClient:
@@ -101,8 +108,7 @@ async def test_a_call_has_one_entry_with_its_operation_and_its_cost(gateway: Gat
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
-async def test_curl_reranks(stack: StartGateway, fake_provider: FakeProvider, path: str) -> None:
-    gateway = await stack(CONFIG.format(base=fake_provider.base_url))
+async def test_curl_reranks(gateway: Gateway, path: str) -> None:
     body = json.dumps({"model": "rerank", "query": "q", "documents": DOCUMENTS, "top_n": 2, "return_documents": True})
     process = await asyncio.create_subprocess_exec(
         *("curl", "-sS", "-i", f"{gateway.base_url}{path}", "-d", body),

@@ -58,7 +58,15 @@ def conversation_of(messages: Sequence[Message]) -> Conversation:
             turns[-1].content += turn.content
         elif turn.content:
             turns.append(turn)
+    _trim_end(turns)
     return Conversation(system, turns, in_tool_loop=_in_unexplained_tool_loop(turns))
+
+
+def _trim_end(turns: Sequence[Turn]) -> None:
+    """Of an answer that has been begun: Anthropic refuses one that ends with blanks."""
+    last = turns[-1].content[-1] if turns and turns[-1].role == "assistant" else None
+    if isinstance(last, TextBlock):
+        last.text = last.text.rstrip() or last.text
 
 
 def _turn(message: Message, param: str) -> Turn:

@@ -1,8 +1,6 @@
 """A caller's Chat Completions body as a request to Anthropic's Messages API.
 
-`response_format` of type json_schema is Anthropic's `output_config.format`; json_object, which it does not have, is an
-instruction in the system prompt. What has no counterpart is refused, or dropped where `drop_params` says so, unless
-it asks for nothing.
+What has no counterpart is refused, or dropped where `drop_params` says so, unless it asks for nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +12,18 @@ import msgspec
 
 from router.catalog import Deployment
 from router.wire.anthropic.content import TextBlock
+from router.wire.anthropic.form import Form, form_of
 from router.wire.anthropic.messages import conversation_of
+from router.wire.anthropic.sampling import sampling_of
 from router.wire.anthropic.thinking import Thinking, budget_of, thinking_of, within
 from router.wire.anthropic.tools import choice_of, tools_of
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest, RequestMembers
 from router.wire.http import post
-from router.wire.members import NUMBER, RAWS, TEXT, Members
+from router.wire.members import RAWS, TEXT, Members
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
-    response_format_of,
     service_tier_of,
     stop_of,
     wants_usage,
@@ -34,9 +33,6 @@ _HEADERS = {"anthropic-version": "2023-06-01"}
 
 # Anthropic demands a limit. This one every model can do.
 DEFAULT_MAX_TOKENS = 4096
-
-_JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no words around it, no Markdown fence."
-
 
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
@@ -78,8 +74,11 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
     # Where the caller gives no limit, the model's own, or a default that comes after the thinking.
     default = deployment.max_output_tokens or DEFAULT_MAX_TOKENS + budget_of(thinking.config)
     max_tokens = output_limit_of(members, output_tokens_limit, default)
-    tools = tools_of(members)
-    output_config, instruction = _output(members, thinking)
+    thinking.config = within(thinking.config, max_tokens)
+    model = deployment.provider_model
+    form = form_of(members, model)
+    tools = tools_of(members, model, form.by_tool)
+    instruction = [TextBlock(form.instruction)] if form.instruction else []
     show_usage = wants_usage(members)
     sent: dict[str, object] = {
         "model": deployment.provider_model,
@@ -87,45 +86,28 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
         "max_tokens": max_tokens,
         "system": conversation.system + instruction or None,
         "tools": tools or None,
-        "tool_choice": choice_of(members, has_tools=bool(tools)),
-        "thinking": within(thinking.config, max_tokens),
-        "output_config": output_config,
+        "tool_choice": choice_of(members, tools, must_answer=form.by_tool is not None, thinks=thinking.is_on),
+        "thinking": thinking.config,
+        "output_config": _output_config(members, thinking, form),
         "metadata": _metadata(members),
         "stream": stream or None,
-        **_sampling(members),
+        "stop_sequences": stop_of(members) or None,
+        "service_tier": service_tier_of(members, _SERVICE_TIERS, "Anthropic") or None,
+        **sampling_of(members, model, thinks=thinking.is_on),
     }
     untaken = members.untaken(_NEUTRAL) + (["reasoning_effort"] if thinking.untaken else [])
     members.leave_out("Anthropic", untaken)
     return RequestMembers(members.completed(sent), show_usage, tuple(members.dropped))
 
 
-def _output(members: Members, thinking: Thinking) -> tuple[dict[str, object] | None, list[TextBlock]]:
-    """`output_config`, and what has to be said in the system prompt instead."""
+def _output_config(members: Members, thinking: Thinking, form: Form) -> dict[str, object] | None:
     own = members.take("output_config", RAWS)
     config: dict[str, object] = {**own} if own else {}
     if thinking.effort is not None:
         config["effort"] = thinking.effort
-    wanted = response_format_of(members)
-    if wanted is not None and wanted.schema is None:
-        return config or None, [TextBlock(_JSON_INSTRUCTION)]
-    if wanted is not None:
-        config["format"] = {"type": "json_schema", "schema": wanted.schema}
-    return config or None, []
-
-
-def _sampling(members: Members) -> dict[str, object]:
-    temperature = members.take("temperature", NUMBER)
-    top_p = members.take("top_p", NUMBER)
-    top_k = members.take("top_k", NUMBER)
-    return {
-        # OpenAI's goes up to 2, Anthropic's to 1.
-        "temperature": None if temperature is None else min(temperature, 1),
-        "top_p": None if top_p is None else min(top_p, 1),
-        # Servers that have top_k take 0 and -1 for none.
-        "top_k": top_k if top_k is not None and top_k > 0 else None,
-        "stop_sequences": stop_of(members) or None,
-        "service_tier": service_tier_of(members, _SERVICE_TIERS, "Anthropic") or None,
-    }
+    if form.format is not None:
+        config["format"] = form.format
+    return config or None
 
 
 def _metadata(members: Members) -> dict[str, str] | None:

@@ -9,6 +9,7 @@ from router.wire.anthropic.answered import FINISH_REASONS, Citations, StopDetail
 from router.wire.anthropic.errors import decode_stream_error
 from router.wire.base import Answer, invalid_response, read_answer
 from router.wire.chat import Choice, Completion, Function, Message, ThinkingBlock, ToolCall, answer_of, arguments_of
+from router.wire.json_tool import JSON_TOOL
 
 
 class _Block(msgspec.Struct):
@@ -36,6 +37,11 @@ class _Answered(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Answered)
 
 
+def _is_answer(block: _Block) -> bool:
+    """Whether it is a call of the tool that stands in for the answer."""
+    return block.type == "tool_use" and block.name == JSON_TOOL
+
+
 def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     """The body of a 2xx answer. created: now, in seconds since 1970, which Anthropic does not tell."""
     answered = read_answer(_decoder, body, deployment, "a message")
@@ -48,6 +54,8 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
         message.refusal = answered.stop_details.explanation
     usage = answered.usage.tokens() if answered.usage else None
     finish_reason = FINISH_REASONS.get(answered.stop_reason or "", "stop")
+    if finish_reason == "tool_calls" and not message.tool_calls and any(map(_is_answer, answered.content)):
+        finish_reason = "stop"
     completion = Completion(answered.id, created, answered.model, [Choice(0, message, finish_reason)])
     return answer_of(completion, usage)
 
@@ -72,6 +80,9 @@ def _message(blocks: list[_Block]) -> Message:
                 message.thinking_blocks.append(ThinkingBlock("thinking", block.thinking or "", block.signature))
             case "redacted_thinking":
                 message.thinking_blocks.append(ThinkingBlock("redacted_thinking", data=block.data))
+            case "tool_use" if _is_answer(block):
+                texts.append(arguments_of(block.input))
+                at += len(texts[-1])
             case "tool_use":
                 function = Function(arguments_of(block.input), block.name or "")
                 message.tool_calls.append(ToolCall("function", function, id=block.id or ""))

@@ -22,6 +22,7 @@ from router.wire.anthropic.answered import FINISH_REASONS, Citations, Usage
 from router.wire.anthropic.errors import decode_stream_error
 from router.wire.anthropic.events import Event, GivenBlock, data_of, event_in
 from router.wire.chat import Delta, ThinkingBlock, arguments_of
+from router.wire.json_tool import JSON_TOOL
 from router.wire.sse import Splitter
 from router.wire.translated import TranslatedStream
 
@@ -43,6 +44,16 @@ class _OpenBlock:
         self.thoughts: list[str] = []
         self.citations: list[msgspec.Raw] = []
 
+    @property
+    def is_call(self) -> bool:
+        """Whether it is a call for the caller."""
+        return self.given.type == "tool_use" and self.given.name != JSON_TOOL
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is a call of the tool that stands in for the answer."""
+        return self.given.type == "tool_use" and self.given.name == JSON_TOOL
+
 
 class MessageStream(TranslatedStream):
     """`router.wire.base.StreamDecoder` for Anthropic's Messages.
@@ -54,6 +65,7 @@ class MessageStream(TranslatedStream):
         super().__init__(deployment, Splitter(), show_usage=show_usage, created=created)
         self._blocks: dict[int, _OpenBlock] = {}
         self._tools = 0
+        self._answers_by_tool = False
         self._usage = Usage()
         # What message_start counts is not yet what the answer comes to.
         self._has_final_usage = False
@@ -110,7 +122,8 @@ class MessageStream(TranslatedStream):
             self.broken("its stream has too many open blocks")
             return
         block = self._blocks[event.index] = _OpenBlock(given, self._tools, self.content_chars)
-        if given.type == "tool_use":
+        self._answers_by_tool |= block.is_answer
+        if block.is_call:
             self._tools += 1
             self.has_content = True
             self.chunks.call(block.tool_index, given.id or "", given.name or "")
@@ -147,9 +160,11 @@ class MessageStream(TranslatedStream):
 
     def _call(self, block: _OpenBlock, piece: str) -> None:
         # Servers' own tools are called in the same way; the caller has no part in them.
-        if block.given.type == "tool_use":
-            block.has_arguments = True
+        block.has_arguments = True
+        if block.is_call:
             self.chunks.arguments(block.tool_index, piece)
+        elif block.is_answer:
+            self.say(piece)
 
     def _stop_block(self, event: Event) -> None:
         block = self._blocks.pop(event.index, None)
@@ -182,6 +197,8 @@ class MessageStream(TranslatedStream):
         self._blocks.clear()
         self.has_content = True
         self.finish_reason = FINISH_REASONS.get(event.delta.stop_reason, "stop")
+        if self.finish_reason == "tool_calls" and self._answers_by_tool and not self._tools:
+            self.finish_reason = "stop"
         details = event.delta.stop_details
         self.chunks.finish(self.finish_reason, Delta(refusal=details.explanation) if details else None)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 
 from router.catalog import Deployment
+from router.wire.anthropic.models import can_think, knows_xhigh, thinks_adaptively
 from router.wire.members import Members, invalid
 
 # Anthropic refuses less.
@@ -33,12 +33,6 @@ _EFFORTS: Mapping[str, str] = {
     "max": "max",
 }
 
-# `claude-3-7-sonnet`, `claude-sonnet-4-5`, `claude-opus-5`; a date is no minor version.
-_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
-_FIRST_THAT_THINKS = (3, 7)
-# From this version on models choose by themselves how much they think, guided by an effort.
-_FIRST_ADAPTIVE = (4, 6)
-
 _config_decoder = msgspec.json.Decoder(Config)
 _effort_decoder = msgspec.json.Decoder(str)
 _budget_decoder = msgspec.json.Decoder(int)
@@ -53,23 +47,30 @@ class Thinking(msgspec.Struct):
     effort: str | None = None
     untaken: bool = False
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the model was told to think."""
+        return self.config is not None and self.config.get("type") != _DISABLED
+
 
 def thinking_of(members: Members, deployment: Deployment, *, in_tool_loop: bool) -> Thinking:
     """in_tool_loop: the caller kept no thinking of a turn that is not over. Raises GatewayError (INVALID_REQUEST)."""
+    model = deployment.provider_model
     config = members.take("thinking", _config_decoder)
     effort = members.take("reasoning_effort", _effort_decoder)
     if effort is not None and effort not in _EFFORTS and effort != "none":
         raise invalid(f"Invalid reasoning_effort: it must be none or one of {', '.join(_EFFORTS)}.", "reasoning_effort")
     if config is not None:
         # Beside a budget an effort would say the same thing twice.
-        return Thinking(config, _EFFORTS.get(effort or "") if config.get("type") == _ADAPTIVE else None)
+        return Thinking(config, _effort(effort, model) if effort and config.get("type") == _ADAPTIVE else None)
     if effort is None:
         return Thinking()
-    version = _version_of(deployment.provider_model)
-    if version < _FIRST_THAT_THINKS:
+    if not can_think(model):
         return Thinking(untaken=effort != "none")
-    if version >= _FIRST_ADAPTIVE:
-        return Thinking({"type": _DISABLED}) if effort == "none" else Thinking({"type": _ADAPTIVE}, _EFFORTS[effort])
+    if thinks_adaptively(model):
+        return (
+            Thinking({"type": _DISABLED}) if effort == "none" else Thinking({"type": _ADAPTIVE}, _effort(effort, model))
+        )
     if effort == "none" or in_tool_loop:
         # Given a budget, Anthropic refuses a call of a tool that came without thinking.
         return Thinking()
@@ -97,7 +98,6 @@ def within(config: Config | None, max_tokens: int) -> Config | None:
     return {**config, "budget_tokens": msgspec.Raw(str(max_tokens - 1).encode())}
 
 
-def _version_of(model: str) -> tuple[int, int]:
-    """A model without a version that can be read is taken for a new one."""
-    found = _VERSION.search(model.lower())
-    return (int(found[1]), int(found[2] or 0)) if found else _FIRST_ADAPTIVE
+def _effort(effort: str, model: str) -> str | None:
+    word = _EFFORTS.get(effort)
+    return "high" if word == "xhigh" and not knows_xhigh(model) else word

@@ -25,9 +25,9 @@ from router.wire.bedrock.address import model_of
 from router.wire.bedrock.answered import FINISH_REASONS, Citations, Reasoning, ServiceTier, Usage, answer_id
 from router.wire.bedrock.errors import decode_exception
 from router.wire.bedrock.response import SERVER_TOOL
-from router.wire.bedrock.tools import JSON_TOOL
 from router.wire.chat import Delta, ThinkingBlock
 from router.wire.eventstream import Message, MessageCutter, message_in
+from router.wire.json_tool import JSON_TOOL
 from router.wire.translated import TranslatedStream
 from services.decoding import NOT_DECODED
 

@@ -10,12 +10,9 @@ import msgspec
 from router.wire import asked
 from router.wire.bedrock.content import Block, cache_point
 from router.wire.bedrock.models import is_claude, takes_structured_output, takes_tool_choice
+from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION
 from router.wire.members import FLAG, RAWS, Members, read
 from router.wire.params import ResponseFormat
-
-# The call of this tool is the answer, where a model cannot be held to a schema otherwise; LiteLLM's name for it.
-JSON_TOOL = "json_tool_call"
-_JSON_TOOL_DESCRIPTION = "Give the final answer. Call this once, with the whole answer, instead of writing text."
 
 _MAX_ID_CHARS = 64
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_.:-]")
@@ -56,6 +53,9 @@ def tools_of(members: Members, model: str, called: list[str], form: ResponseForm
     if not specs:
         # Bedrock refuses a conversation with calls of tools that it was not told of.
         return Tools({"tools": [_bare_tool(name) for name in called]} if called else None)
+    if len(functions) == 1 and not is_claude(model):
+        # Nothing can be said, and there are not several to call.
+        parallel = None
     return _chosen(Tools({"tools": specs}), model, choice, parallel=parallel)
 
 
@@ -136,7 +136,7 @@ def _bare_tool(name: str) -> Block:
 
 def _json_tool(form: ResponseFormat) -> _ToolSpec:
     schema = None if form.schema is None else read(RAWS, form.schema, "response_format.json_schema.schema")
-    return _ToolSpec(JSON_TOOL, {"json": _schema(schema)}, _JSON_TOOL_DESCRIPTION)
+    return _ToolSpec(JSON_TOOL, {"json": _schema(schema)}, JSON_TOOL_DESCRIPTION)
 
 
 def _schema(parameters: dict[str, msgspec.Raw] | None) -> dict[str, msgspec.Raw]:

@@ -21,6 +21,7 @@ from router.wire.cohere.tools import tools_of
 from router.wire.http import post
 from router.wire.members import FLAG, Members
 from router.wire.params import (
+    ignored_beside,
     output_limit_of,
     refuse_several_choices,
     response_format_of,
@@ -69,7 +70,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         **sampling.sent,
         **members.take_raws(_OWN),
     }
-    untaken = members.untaken(_NEUTRAL)
+    untaken = members.untaken(_NEUTRAL, ignored_beside(len(tools.given)))
     untaken += sampling.untaken
     untaken += ["reasoning_effort"] if thinking.untaken else []
     untaken += ["service_tier"] if other_tier else []

@@ -20,6 +20,7 @@ from router.wire.cohere_v1.tools import tools_of
 from router.wire.http import post
 from router.wire.members import Members
 from router.wire.params import (
+    ignored_beside,
     output_limit_of,
     refuse_several_choices,
     response_format_of,
@@ -70,7 +71,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         **sampling.sent,
         **members.take_raws(_OWN),
     }
-    untaken = members.untaken(_NEUTRAL) + sampling.untaken
+    untaken = members.untaken(_NEUTRAL, ignored_beside(len(tools.given))) + sampling.untaken
     untaken += [name for name, asked in (("tool_choice", tools.forced), ("service_tier", other_tier)) if asked]
     members.leave_out("Version 1 of Cohere's Chat", untaken)
     return post(

@@ -22,7 +22,7 @@ from router.wire.gemini.tools import config_of, tools_of
 from router.wire.google import studio_url, vertex_url
 from router.wire.http import post
 from router.wire.members import IGNORED, Members, invalid
-from router.wire.params import service_tier_of, wants_usage
+from router.wire.params import ignored_beside, service_tier_of, wants_usage
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -74,8 +74,8 @@ def encode(body: bytes, deployment: Deployment, *, host: Host, stream: bool, out
         "serviceTier": service_tier_of(members, host.service_tiers, "Gemini") or None,
         **own.request,
     }
-    neutral = _NEUTRAL if tools.functions else {**_NEUTRAL, "parallel_tool_calls": False}
-    untaken = members.untaken(neutral, _IGNORED) + ([thinking.untaken] if thinking.untaken else [])
+    untaken = members.untaken(_NEUTRAL, ignored_beside(tools.functions, _IGNORED))
+    untaken += [thinking.untaken] if thinking.untaken else []
     members.leave_out("Gemini", untaken)
     return post(
         host.url(deployment, "streamGenerateContent?alt=sse" if stream else "generateContent"),

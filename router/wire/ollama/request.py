@@ -19,6 +19,7 @@ from router.wire.http import post
 from router.wire.members import FLAG, NUMBER, RAWS, TEXT, Members, invalid, read
 from router.wire.ollama.messages import turns_of
 from router.wire.params import (
+    ignored_beside,
     output_limit_of,
     refuse_several_choices,
     response_format_of,
@@ -83,7 +84,7 @@ def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_l
         "stream": stream,
         **members.take_raws(_OWN),
     }
-    untaken = members.untaken(_NEUTRAL)
+    untaken = members.untaken(_NEUTRAL, ignored_beside(len(tools)))
     untaken += [name for name, asked in (("tool_choice", forced), ("service_tier", other_tier)) if asked]
     members.leave_out("Ollama", untaken)
     return post(

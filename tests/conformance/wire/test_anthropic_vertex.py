@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 
-from openai.types.chat import ChatCompletion
-
 from router.catalog import Deployment
 from router.wire import WIRES
-from router.wire.base import HttpRequest
-from tests.recordings import Exchange, Recordings, assembled, assert_expected, chunks_in, facts_of, pieces_of
+from tests.recordings import Exchange, Recordings, assert_expected, made_of
 
 HOME = "https://us-east5-aiplatform.googleapis.com"
 PLACE = {"vertex_project": "PROJECT", "vertex_location": "us-east5"}
@@ -62,12 +59,4 @@ def test_recorded_requests_are_translated(recordings: Recordings) -> None:
 
 def test_recorded_answers_give_what_is_expected(recordings: Recordings) -> None:
     for exchange in recorded(recordings):
-        response = exchange["response"]
-        if response["encoding"] == "json":
-            answer = wire.decode(json.dumps(response["body"]).encode(), deployment())
-            facts = facts_of(ChatCompletion.model_validate_json(answer.body, strict=True))
-        else:
-            stream = wire.stream(HttpRequest("POST", "", {}, b"", show_usage=True), deployment())
-            out = b"".join(stream.feed(piece).out for piece in pieces_of(response["body"].encode()))
-            facts = assembled(chunks_in(out + stream.close().out))
-        assert_expected(exchange["id"], facts, exchange["expect"])
+        assert_expected(exchange["id"], made_of(wire, deployment(), exchange), exchange["expect"])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,13 +10,24 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from router.catalog import Deployment
-from router.wire.base import HttpRequest, StreamEnd, Wire
+from router.wire.base import Wire
 from router.wire.bedrock import ConverseWire
 from router.wire.bedrock.invoke import InvokeWire
 from tests.aws_events import events_as_messages
-from tests.recordings import Exchange, Recordings, assembled, assert_expected, chunks_in, facts_of, pieces_of
+from tests.conformance.wire.cases import cases
+from tests.recordings import (
+    Exchange,
+    Recordings,
+    assembled,
+    assert_error_kept,
+    assert_expected,
+    chunks_in,
+    failed,
+    made_of,
+    run,
+)
+from tests.streams import assert_alike_in_halves
 
-CASES = Path(__file__).parent / "bedrock"
 NOW = 1_700_000_000
 DIALECTS = ("bedrock-converse", "bedrock-invoke")
 # Endpoints of the dialects that answer chats.
@@ -37,30 +45,7 @@ def deployment(model: str) -> Deployment:
     )
 
 
-def run(wire: Wire, pieces: Iterable[bytes], model: str) -> tuple[bytes, StreamEnd]:
-    stream = wire.stream(HttpRequest("POST", "", {}, b"", show_usage=True), deployment(model))
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-def cases(folder: str) -> list[Any]:
-    """Each case of a file, under the file's name and its own."""
-    found = [
-        pytest.param(case, id=f"{path.stem}: {case['name']}")
-        for path in sorted((CASES / folder).iterdir())
-        for case in json.loads(path.read_text())
-    ]
-    assert found
-    return found
-
-
-@pytest.mark.parametrize("case", cases("requests"))
+@pytest.mark.parametrize("case", cases("bedrock/requests"))
 def test_a_documented_request_is_translated(case: dict[str, Any]) -> None:
     wire = WIRES[case.get("api", "converse")]
     request = wire.encode(
@@ -69,7 +54,7 @@ def test_a_documented_request_is_translated(case: dict[str, Any]) -> None:
     assert json.loads(request.body) == case["sent"]
 
 
-@pytest.mark.parametrize("case", cases("answers"))
+@pytest.mark.parametrize("case", cases("bedrock/answers"))
 def test_a_documented_answer_is_translated(case: dict[str, Any]) -> None:
     wire = WIRES[case.get("api", "converse")]
     answer = wire.decode(json.dumps(case["provider"]).encode(), deployment(case["model"]))
@@ -86,11 +71,11 @@ def test_a_documented_answer_is_translated(case: dict[str, Any]) -> None:
     ChatCompletion.model_validate_json(answer.body, strict=True)
 
 
-@pytest.mark.parametrize("case", cases("streams"))
+@pytest.mark.parametrize("case", cases("bedrock/streams"))
 def test_every_split_in_two_of_a_documented_stream_gives_the_same(case: dict[str, Any]) -> None:
-    wire, model = WIRES[case.get("api", "converse")], case["model"]
+    wire, to = WIRES[case.get("api", "converse")], deployment(case["model"])
     data = events_as_messages(case["events"])
-    out, end = run(wire, [data], model)
+    out, end = run(wire, to, [data])
     facts = assembled(chunks_in(out))
     assert {key: facts[key] for key in case["facts"]} == case["facts"]
     if "error" in case:
@@ -98,10 +83,7 @@ def test_every_split_in_two_of_a_documented_stream_gives_the_same(case: dict[str
         assert [end.error.provider_status, end.error.message] == case["error"]
     else:
         assert end.error is None
-    for at in range(0, len(data), 3):
-        split_out, split_end = run(wire, [data[:at], data[at:]], model)
-        assert split_out == out, at
-        assert (split_end.usage, split_end.finish_reason, split_end.last) == (end.usage, end.finish_reason, end.last)
+    assert_alike_in_halves(lambda pieces: run(wire, to, pieces), data, step=3)
 
 
 def recorded(recordings: Recordings) -> list[tuple[Wire, Exchange]]:
@@ -125,21 +107,13 @@ def test_recorded_requests_are_translated(recordings: Recordings) -> None:
 
 def test_recorded_answers_give_what_is_expected(recordings: Recordings) -> None:
     for wire, exchange in recorded(recordings):
-        response, expected, model = exchange["response"], dict(exchange["expect"]), exchange["model"]
-        if response["status"] != 200:
+        if exchange["response"]["status"] != 200:
             continue
-        if response["encoding"] == "json":
-            answer = wire.decode(json.dumps(response["body"]).encode(), deployment(model))
-            facts = facts_of(ChatCompletion.model_validate_json(answer.body, strict=True))
-        else:
-            data = b64decode(response["body"])
-            out, end = run(wire, [data], model)
-            assert end.error is None, exchange["id"]
-            assert run(wire, pieces_of(data), model)[0] == out
-            facts = assembled(chunks_in(out))
-            if runs_tools_of_bedrock(exchange):
-                # The recordings count them as calls in streams, not in whole answers. They are never the caller's.
-                del expected["tool_calls"]
+        expected = dict(exchange["expect"])
+        facts = made_of(wire, deployment(exchange["model"]), exchange)
+        if exchange["response"]["encoding"] != "json" and runs_tools_of_bedrock(exchange):
+            # The recordings count them as calls in streams, not in whole answers. They are never the caller's.
+            del expected["tool_calls"]
         if facts["usage"] is None:
             # Bedrock counts whole answers of some models in headers only, which no wire reads.
             assert "prompt_tokens" not in expected, exchange["id"]
@@ -159,12 +133,8 @@ NO_USAGE = ChatCompletion.model_validate_json(
 
 
 def test_recorded_errors_keep_their_meaning_and_their_words(recordings: Recordings) -> None:
-    failed = [(wire, exchange) for wire, exchange in recorded(recordings) if exchange["response"]["status"] != 200]
-    assert failed
-    for wire, exchange in failed:
-        response, expected = exchange["response"], exchange["expect"]["error"]
-        body = json.dumps(response["body"]).encode()
-        error = wire.decode_error(response["status"], response["headers"], body, deployment(exchange["model"]))
-        assert error.message == expected["message"], exchange["id"]
-        assert error.meaning.type in expected["openai_type_any"], exchange["id"]
-        assert error.provider_status == expected["status"]
+    of = recorded(recordings)
+    assert failed(exchange for _, exchange in of)
+    for wire, exchange in of:
+        if exchange["response"]["status"] != 200:
+            assert_error_kept(wire, deployment(exchange["model"]), exchange)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletion
 
 from router.catalog import Deployment
-from router.wire.base import HttpRequest, StreamEnd
 from router.wire.gemini import VERTEX, GeminiWire
 from services.errors import Reason
-from tests.recordings import Exchange, Recordings, assembled, assert_expected, chunks_in, facts_of, pieces_of
+from tests.conformance.wire.cases import cases, streams
+from tests.recordings import (
+    Exchange,
+    Recordings,
+    answered,
+    assert_error_kept,
+    assert_expected,
+    chunks_in,
+    failed,
+    made_of,
+    run,
+)
+from tests.streams import assert_alike_in_halves
 
-CASES = Path(__file__).parent / "gemini"
 NOW = 1_700_000_000
 BASES = {
     "gemini": "https://generativelanguage.googleapis.com",
@@ -26,42 +34,22 @@ BASES = {
 wires = {"gemini": GeminiWire(lambda: NOW + 0.5), "vertex": GeminiWire(lambda: NOW + 0.5, VERTEX)}
 
 
-def named(folder: str) -> list[str]:
-    names = sorted(path.name for path in (CASES / folder).iterdir())
-    assert names
-    return names
-
-
 def deployment(model: str = "gemini-2.5-example", provider: str = "gemini") -> Deployment:
     return Deployment(
         "d1", "g", provider, model, BASES[provider], "secret", wire="gemini", auth="header:x-goog-api-key"
     )
 
 
-def run(pieces: Iterable[bytes]) -> tuple[bytes, StreamEnd]:
-    stream = wires["gemini"].stream(HttpRequest("POST", "", {}, b"", show_usage=True), deployment())
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-@pytest.mark.parametrize("name", named("requests"))
-def test_a_documented_request_is_translated(name: str) -> None:
-    case = json.loads((CASES / "requests" / name).read_text())
+@pytest.mark.parametrize("case", cases("gemini/requests"))
+def test_a_documented_request_is_translated(case: dict[str, Any]) -> None:
     host = case.get("host", "gemini")
     to = deployment(case.get("model", "gemini-2.5-example"), host)
     request = wires[host].encode(json.dumps(case["caller"]).encode(), to, stream=False, output_tokens_limit=0)
     assert json.loads(request.body) == case["sent"]
 
 
-@pytest.mark.parametrize("name", named("answers"))
-def test_a_documented_answer_is_translated(name: str) -> None:
-    case = json.loads((CASES / "answers" / name).read_text())
+@pytest.mark.parametrize("case", cases("gemini/answers"))
+def test_a_documented_answer_is_translated(case: dict[str, Any]) -> None:
     answer = wires["gemini"].decode(json.dumps(case["provider"]).encode(), deployment())
     assert json.loads(answer.body) == {
         "id": "resp_01",
@@ -75,15 +63,11 @@ def test_a_documented_answer_is_translated(name: str) -> None:
     ChatCompletion.model_validate_json(answer.body, strict=True)
 
 
-@pytest.mark.parametrize("name", named("streams"))
-def test_every_split_in_two_of_a_documented_stream_gives_the_same(name: str) -> None:
-    data = (CASES / "streams" / name).read_bytes()
-    out, end = run([data])
+@pytest.mark.parametrize("data", streams("gemini/streams"))
+def test_every_split_in_two_of_a_documented_stream_gives_the_same(data: bytes) -> None:
+    out, _ = run(wires["gemini"], deployment(), [data])
     assert {chunk.id for chunk in chunks_in(out)} == {"resp_01"}
-    for at in range(len(data)):
-        split_out, split_end = run([data[:at], data[at:]])
-        assert split_out == out, at
-        assert (split_end.usage, split_end.finish_reason) == (end.usage, end.finish_reason), at
+    assert_alike_in_halves(lambda pieces: run(wires["gemini"], deployment(), pieces), data)
 
 
 def test_a_documented_error_is_one() -> None:
@@ -114,40 +98,23 @@ def _as_recorded(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "model": exchange["request"]["body"]["model"]} if "model" in exchange["request"]["body"] else body
 
 
-def _answers(recordings: Recordings) -> list[Exchange]:
-    return [exchange for exchange in recordings.of("gemini") if exchange["response"]["status"] == 200]
-
-
 def test_recorded_answers_give_what_is_expected(recordings: Recordings) -> None:
-    for exchange in _answers(recordings):
-        response, expected = exchange["response"], exchange["expect"]
-        if response["encoding"] == "json":
-            wire = wires[exchange["provider"]]
-            answer = wire.decode(json.dumps(response["body"]).encode(), deployment())
-            completion = ChatCompletion.model_validate_json(answer.body, strict=True)
-            facts = facts_of(completion)
-            texts = [choice.message.content for choice in completion.choices]
-            assert texts == expected.get("choice_texts", texts), exchange["id"]
-            assert (completion.choices[0].logprobs is not None) is expected.get("logprobs", False)
-        else:
-            out, end = run(pieces_of(response["body"].encode()))
-            assert end.error is None, exchange["id"]
-            facts = assembled(chunks_in(out))
-            assert run([response["body"].encode()])[0] == out
+    for exchange in answered(recordings.of("gemini")):
+        wire, expected = wires[exchange["provider"]], exchange["expect"]
+        facts = made_of(wire, deployment(), exchange)
         details = facts["usage"].completion_tokens_details
         assert details.reasoning_tokens == expected.get("reasoning_tokens", 0), exchange["id"]
         assert_expected(exchange["id"], facts, expected)
+        if exchange["response"]["encoding"] == "json":
+            answer = wire.decode(json.dumps(exchange["response"]["body"]).encode(), deployment())
+            choices = json.loads(answer.body)["choices"]
+            texts = [choice["message"].get("content") for choice in choices]
+            assert texts == expected.get("choice_texts", texts), exchange["id"]
+            assert bool(choices[0].get("logprobs")) is expected.get("logprobs", False), exchange["id"]
 
 
 def test_recorded_errors_keep_their_meaning_and_their_words(recordings: Recordings) -> None:
-    failed = [exchange for exchange in recordings.of("gemini") if exchange["response"]["status"] != 200]
-    assert failed
-    for exchange in failed:
-        response, expected = exchange["response"], exchange["expect"]["error"]
-        body = json.dumps(response["body"]).encode()
-        error = wires["gemini"].decode_error(response["status"], response["headers"], body, deployment())
-        assert error.message == expected["message"], exchange["id"]
+    for exchange in failed(recordings.of("gemini")):
         # What the gateway itself calls a rate limit is LiteLLM's word for it.
-        types = [*expected["openai_type_any"], *(["throttling_error"] if expected["status"] == 429 else [])]
-        assert error.meaning.type in types, exchange["id"]
-        assert error.provider_status == expected["status"]
+        words = ("throttling_error",) if exchange["response"]["status"] == 429 else ()
+        assert_error_kept(wires["gemini"], deployment(), exchange, *words)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletion
 
 from router.catalog import Deployment
-from router.wire.base import HttpRequest, StreamEnd
 from router.wire.ollama import OllamaWire
-from tests.recordings import Recordings, assembled, assert_expected, chunks_in, facts_of, pieces_of
+from tests.conformance.wire.cases import cases, streams
+from tests.recordings import Recordings, answered, assert_expected, chunks_in, made_of, run
+from tests.streams import assert_alike_in_halves
 
-CASES = Path(__file__).parent / "ollama"
 NOW = 1_700_000_000
 
 # Ollama streams unless it is told not to, and some clients say nothing where we say so.
@@ -24,51 +22,18 @@ STREAM_BY_DEFAULT = {"at": "/stream", "extra": True}
 wire = OllamaWire(lambda: NOW + 0.5)
 
 
-def named(folder: str) -> list[str]:
-    names = sorted(path.name for path in (CASES / folder).iterdir())
-    assert names
-    return names
-
-
 def deployment(model: str = "example:4b") -> Deployment:
     return Deployment("d1", "local", "ollama", model, "http://localhost:11434", wire="ollama")
 
 
-def run(pieces: Iterable[bytes]) -> tuple[bytes, StreamEnd]:
-    stream = wire.stream(HttpRequest("POST", "", {}, b"", show_usage=True), deployment())
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-def made_of(exchange: dict[str, Any]) -> dict[str, Any]:
-    """What a caller makes of a recorded answer; of a stream in the same way whole and in pieces."""
-    response = exchange["response"]
-    if response["encoding"] == "json":
-        answer = wire.decode(json.dumps(response["body"]).encode(), deployment())
-        return facts_of(ChatCompletion.model_validate_json(answer.body, strict=True))
-    data = response["body"].encode()
-    out, end = run(pieces_of(data))
-    assert end.error is None, exchange["id"]
-    assert run([data])[0] == out
-    return assembled(chunks_in(out))
-
-
-@pytest.mark.parametrize("name", named("requests"))
-def test_a_documented_request_is_translated(name: str) -> None:
-    case = json.loads((CASES / "requests" / name).read_text())
+@pytest.mark.parametrize("case", cases("ollama/requests"))
+def test_a_documented_request_is_translated(case: dict[str, Any]) -> None:
     request = wire.encode(json.dumps(case["caller"]).encode(), deployment(), stream=False, output_tokens_limit=0)
     assert json.loads(request.body) == case["sent"]
 
 
-@pytest.mark.parametrize("name", named("answers"))
-def test_a_documented_answer_is_translated(name: str) -> None:
-    case = json.loads((CASES / "answers" / name).read_text())
+@pytest.mark.parametrize("case", cases("ollama/answers"))
+def test_a_documented_answer_is_translated(case: dict[str, Any]) -> None:
     answer = wire.decode(json.dumps(case["provider"]).encode(), deployment())
     completion = json.loads(answer.body)
     (choice,) = completion.pop("choices")
@@ -84,15 +49,11 @@ def test_a_documented_answer_is_translated(name: str) -> None:
     ChatCompletion.model_validate_json(answer.body, strict=True)
 
 
-@pytest.mark.parametrize("name", named("streams"))
-def test_every_split_in_two_of_a_documented_stream_gives_the_same(name: str) -> None:
-    data = (CASES / "streams" / name).read_bytes()
-    out, end = run([data])
+@pytest.mark.parametrize("data", streams("ollama/streams"))
+def test_every_split_in_two_of_a_documented_stream_gives_the_same(data: bytes) -> None:
+    out, _ = run(wire, deployment(), [data])
     assert len({chunk.id for chunk in chunks_in(out)}) == 1
-    for at in range(len(data)):
-        split_out, split_end = run([data[:at], data[at:]])
-        assert split_out == out, at
-        assert (split_end.usage, split_end.finish_reason) == (end.usage, end.finish_reason), at
+    assert_alike_in_halves(lambda pieces: run(wire, deployment(), pieces), data)
 
 
 def test_recorded_requests_are_translated(recordings: Recordings) -> None:
@@ -111,6 +72,5 @@ def test_recorded_requests_are_translated(recordings: Recordings) -> None:
 
 
 def test_recorded_answers_give_what_is_expected(recordings: Recordings) -> None:
-    for exchange in recordings.of("ollama"):
-        if exchange["response"]["status"] == 200:
-            assert_expected(exchange["id"], made_of(exchange), exchange["expect"])
+    for exchange in answered(recordings.of("ollama")):
+        assert_expected(exchange["id"], made_of(wire, deployment(), exchange), exchange["expect"])

@@ -15,10 +15,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from router.catalog import Deployment, build
 from router.providers.price_table import PriceTable
 from router.providers.provider import PROVIDERS
-from router.wire.base import HttpRequest, StreamEnd
 from router.wire.openai import OpenAIWire
 from services.config import parse
-from tests.recordings import Exchange, Recordings, pieces_of
+from tests.recordings import Exchange, Recordings, assert_error_kept, failed, pieces_of, run
 
 # The rows of providers that the recordings call otherwise, or that have none.
 ROWS: Mapping[str, str] = {
@@ -73,18 +72,6 @@ def deployment_of(exchange: Exchange) -> Deployment:
     text = json.dumps({"model_list": [{"model_name": "group", "litellm_params": params}]})
     (deployment,) = build(parse(text, name="f.yaml", environ={}), {}, no_prices).groups["group"]
     return deployment
-
-
-def run(pieces: Iterable[bytes], deployment: Deployment) -> tuple[bytes, StreamEnd]:
-    stream = wire.stream(HttpRequest("POST", "", {}, b"", show_usage=True), deployment)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
 
 
 def chunks_in(out: bytes) -> list[ChatCompletionChunk]:
@@ -204,11 +191,11 @@ def test_recorded_answers_give_what_is_expected(recordings: Recordings) -> None:
 def test_recorded_streams_give_what_is_expected_however_they_are_split(recordings: Recordings) -> None:
     for exchange in succeeded(recordings, stream=True):
         deployment, data = deployment_of(exchange), body_of(exchange)
-        out, end = run([data], deployment)
+        out, end = run(wire, deployment, [data])
         assert end.error is None, (exchange["id"], end.error)
         assert_expected(exchange, facts_of(assembled(chunks_in(out)), end.usage))
         for pieces in (pieces_of(data), halves_of(data)):
-            split_out, split_end = run(pieces, deployment)
+            split_out, split_end = run(wire, deployment, pieces)
             assert split_out == out, exchange["id"]
             assert (split_end.usage, split_end.finish_reason, split_end.error) == (end.usage, end.finish_reason, None)
 
@@ -219,15 +206,10 @@ def halves_of(data: bytes) -> list[bytes]:
 
 
 def test_recorded_errors_keep_their_meaning_and_their_words(recordings: Recordings) -> None:
-    failed = [each for each in recordings.of("openai-chat") if each["response"]["status"] != 200]
-    assert failed
-    for exchange in failed:
-        response, expected = exchange["response"], exchange["expect"]["error"]
-        error = wire.decode_error(response["status"], response["headers"], body_of(exchange), deployment_of(exchange))
-        assert error.message == expected["message"], exchange["id"]
-        assert error.meaning.type in (*expected["openai_type_any"], RATE_LIMITED), exchange["id"]
-        assert error.provider_status == expected["status"]
-        assert error.retry_after_seconds == (float(expected["retry_after"]) if "retry_after" in expected else None)
+    for exchange in failed(recordings.of("openai-chat")):
+        error = assert_error_kept(wire, deployment_of(exchange), exchange, RATE_LIMITED)
+        wait = exchange["expect"]["error"].get("retry_after")
+        assert error.retry_after_seconds == (None if wait is None else float(wait)), exchange["id"]
 
 
 def test_the_rows_that_say_so_are_the_ones_that_are_held_to_recordings(recordings: Recordings) -> None:

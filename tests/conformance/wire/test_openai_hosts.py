@@ -12,9 +12,11 @@ from openai.types.chat import ChatCompletion
 
 from router.catalog import Deployment
 from router.providers.provider import PROVIDERS
-from router.wire.base import HttpRequest, StreamEnd
+from router.wire.base import HttpRequest
 from router.wire.openai import OpenAIWire
-from tests.conformance.wire.test_openai import assembled, chunks_in, run
+from tests.conformance.wire.test_openai import assembled, chunks_in
+from tests.recordings import run
+from tests.streams import assert_alike_in_halves
 
 CASES = Path(__file__).parent / "openai" / "hosts"
 # What every chunk has, and cases do not repeat.
@@ -60,7 +62,7 @@ def test_a_documented_stream_is_made_openais_however_it_is_split(case: dict[str,
     events = [json.dumps({**FRAME, **event}) for event in case["events"]]
     data = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
     deployment = deployment_of(case)
-    out, end = run([data], deployment)
+    out, end = run(wire, deployment, [data])
     assert end.error is None
     (choice,) = assembled(chunks_in(out))["choices"]
     calls = [call["function"] for call in choice["message"].pop("tool_calls")]
@@ -70,13 +72,7 @@ def test_a_documented_stream_is_made_openais_however_it_is_split(case: dict[str,
     ]
     assert choice["message"] == wanted
     assert choice["finish_reason"] == end.finish_reason == case["finish_reason"]
-    for at in range(len(data)):
-        split_out, split_end = run([data[:at], data[at:]], deployment)
-        assert (split_out, facts(split_end)) == (out, facts(end)), at
-
-
-def facts(end: StreamEnd) -> tuple[object, ...]:
-    return end.usage, end.finish_reason, end.error, end.content_bytes
+    assert_alike_in_halves(lambda pieces: run(wire, deployment, pieces), data)
 
 
 def test_a_stream_that_breaks_off_is_an_error_and_gives_what_it_had() -> None:

@@ -21,7 +21,7 @@ from keystore.inspection import LEAD, Inspection
 from keystore.metrics import KeystoreMetrics
 from keystore.reconciler import Reconciler
 from keystore.spending import Spending
-from ledger.filters import excluded_of
+from ledger.filters import sum_question_of
 from ledger.partitions import DAY_SECONDS
 from ledger.store import Store
 from services.errors import GatewayError
@@ -248,7 +248,7 @@ class RealLedger:
         self.store = store
 
     async def sum_spend(self, request: ledger_pb2.SumSpendRequest) -> ledger_pb2.SumSpendResponse:
-        spend = await self.store.sum_spend(request.key_id, None, excluded_of(request))
+        spend = await self.store.sum_spend(sum_question_of(request))
         return ledger_pb2.SumSpendResponse(cost_nano_usd=spend.cost_nano_usd, entries=spend.entries)
 
     async def record(self, dispatch_id: bytes, key_id: str, cost_nano_usd: int) -> None:

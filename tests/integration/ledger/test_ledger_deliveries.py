@@ -247,6 +247,18 @@ async def test_after_a_week_in_vain_it_is_given_up_and_a_sink_that_is_gone_is_fo
     assert [row["name"] for row in await sql.fetch("SELECT name FROM ledger.sinks")] == ["test"]
 
 
+async def test_what_retention_has_dropped_holds_up_nobody(store, new_entry, receiver, deliverer, sql) -> None:
+    await DeliveryStore(store.pool).register("test")
+    entries = [new_entry() for _ in range(3)]
+    await store.write(entries[:2])
+    await sql.execute("DELETE FROM ledger.entries WHERE dispatch_id = $1", uuid.UUID(bytes=entries[0].dispatch_id))
+    await store.write(entries[2:])
+    await deliverer()
+    await until(lambda: len(receiver.got) == 2)
+    assert receiver.got == [entry.dispatch_id for entry in entries[1:]]
+    await forgotten(sql)
+
+
 async def test_what_waits_travels_together_up_to_a_delivery(store, new_entry, receiver, deliverer) -> None:
     await DeliveryStore(store.pool).register("test")
     for _ in range(4):

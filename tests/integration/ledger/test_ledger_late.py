@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ledger.filters import Filter, SpendQuestion
+from ledger.filters import Filter, SpendQuestion, SumQuestion
 from ledger.partitions import DAY_SECONDS
 from ledger.store import Store, Written
 from services.ids import IdMint
@@ -28,7 +28,7 @@ async def test_past_and_future_are_counted_once(store, new_entry, assert_sums, s
     ]
     assert await store.write(entries) == Written(stored=1, late=5)
     assert await store.write(list(reversed(entries))) == Written(stored=0, late=0)
-    assert (await store.sum_spend("", None, [])).entries == 6
+    assert (await store.sum_spend(SumQuestion())).entries == 6
     assert [spend.entries for spend in await store.query_spend(SpendQuestion())] == [6]
     await assert_sums()
 
@@ -47,7 +47,7 @@ async def test_a_late_entry_stays_late_when_its_partition_comes(store, new_entry
     assert await store.write([in_four_days]) == Written(stored=0, late=1)
     assert len(await store.ensure_partitions(int(time.time() // DAY_SECONDS) + 1)) == 1
     assert await store.write([in_four_days]) == Written(stored=0, late=0)
-    assert (await store.sum_spend("", None, [])).entries == 1
+    assert (await store.sum_spend(SumQuestion())).entries == 1
     await assert_sums()
 
 

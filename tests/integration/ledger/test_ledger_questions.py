@@ -21,11 +21,14 @@ def matching(dimension: int, *values: str) -> ledger_pb2.SpendFilter:
 BAD_FILTERS = [
     [matching(ledger_pb2.SPEND_DIMENSION_UNSPECIFIED, "x")],
     [matching(ledger_pb2.SPEND_DIMENSION_DAY, "2026-01-01")],
+    [matching(ledger_pb2.SPEND_DIMENSION_HOUR, "2026-01-01T00")],
     [matching(99, "x")],
     [matching(ledger_pb2.SPEND_DIMENSION_KEY)],
     [matching(ledger_pb2.SPEND_DIMENSION_KEY, *("x" * 1_001))],
     [matching(ledger_pb2.SPEND_DIMENSION_KEY, "x")] * 2,
 ]
+
+FILTERED = (QUERY_SPEND, LIST_ENTRIES, SUM_SPEND)
 
 
 @pytest.fixture
@@ -156,8 +159,9 @@ async def test_spend_over_whole_hours(store, new_entry, ask):
         (QUERY_SPEND, {"group_by": [0]}, "group_by"),
         (QUERY_SPEND, {"group_by": [99]}, "group_by"),
         (QUERY_SPEND, {"group_by": [1, 2, 1]}, "group_by"),
-        *((method, {"filters": each}, "filters") for method in (QUERY_SPEND, LIST_ENTRIES) for each in BAD_FILTERS),
+        *((method, {"filters": each}, "filters") for method in FILTERED for each in BAD_FILTERS),
         (QUERY_SPEND, {"filters": [matching(ledger_pb2.SPEND_DIMENSION_TAG, "red", "blue")]}, "filters"),
+        (SUM_SPEND, {"filters": [matching(ledger_pb2.SPEND_DIMENSION_TAG, "red", "blue")]}, "filters"),
         (LIST_ENTRIES, {"offset": -1}, "offset"),
         (LIST_ENTRIES, {"offset": 100_001}, "offset"),
         (QUERY_SPEND, {"page_size": 1_001}, "page_size"),

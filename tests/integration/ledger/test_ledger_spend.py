@@ -17,11 +17,11 @@ import structlog
 from gateway.v1 import ledger_pb2
 
 import ledger
-from ledger.filters import SpendQuestion
-from ledger.queries import SUM_SPEND as SUM_SPEND_SQL
+from ledger.filters import SpendQuestion, SumQuestion
+from ledger.queries import sum_spend
 from ledger.rows import Row, encode
 from ledger.store import Store
-from services.ids import IdMint, millis_of
+from services.ids import IdMint, lowest_at, millis_of
 from services.methods import LIST_ENTRIES, QUERY_SPEND, SUM_SPEND
 from services.postgres import migrate
 
@@ -35,7 +35,11 @@ GROUP, MODEL, PROVIDER = (
     ledger_pb2.SPEND_DIMENSION_PROVIDER_MODEL,
     ledger_pb2.SPEND_DIMENSION_PROVIDER,
 )
-TAG, DAY = ledger_pb2.SPEND_DIMENSION_TAG, ledger_pb2.SPEND_DIMENSION_DAY
+TAG, DAY, HOUR = (
+    ledger_pb2.SPEND_DIMENSION_TAG,
+    ledger_pb2.SPEND_DIMENSION_DAY,
+    ledger_pb2.SPEND_DIMENSION_HOUR,
+)
 ORGANIZATION, END_USER, DEPLOYMENT, OPERATION, STATUS = (
     ledger_pb2.SPEND_DIMENSION_ORGANIZATION,
     ledger_pb2.SPEND_DIMENSION_END_USER,
@@ -45,10 +49,15 @@ ORGANIZATION, END_USER, DEPLOYMENT, OPERATION, STATUS = (
 )
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 
 
 def day_of(entry: ledger_pb2.Entry) -> str:
     return datetime.fromtimestamp(millis_of(entry.dispatch_id) / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def hour_of(entry: ledger_pb2.Entry) -> str:
+    return datetime.fromtimestamp(millis_of(entry.dispatch_id) / 1000, UTC).strftime("%Y-%m-%dT%H")
 
 
 # What an entry is counted under.
@@ -60,6 +69,7 @@ NAMES = {
     MODEL: lambda entry: entry.provider_model,
     PROVIDER: lambda entry: entry.provider,
     DAY: day_of,
+    HOUR: hour_of,
     ORGANIZATION: lambda entry: entry.principal.organization_id,
     END_USER: lambda entry: entry.principal.end_user_id,
     DEPLOYMENT: lambda entry: entry.deployment_id,
@@ -139,15 +149,146 @@ async def test_a_sum_is_that_of_the_entries_with_late_rejected_and_repeated_ones
             assert (spent.cost_nano_usd, spent.entries) == expected
 
 
+SCOPES = [
+    {},
+    {KEY: ["key-a"]},
+    {USER: ["user-a"]},
+    {TEAM: ["team-b"]},
+    {ORGANIZATION: [""]},
+    {END_USER: ["end-a"]},
+    {GROUP: ["local"]},
+    {TAG: ["red"]},
+    {KEY: ["", "key-b"], GROUP: ["gpt"], TAG: ["blue"]},
+    {TEAM: ["nobody's"]},
+]
+
+
+@pytest.fixture
+def around_two_hours():
+    """Entries of three scopes' names around the last two full hours: at their very ends, too, and late ones."""
+    dice = random.Random(11)
+    hour = int(time.time()) // 3600 - 2
+    moments_ms = [(hour + n) * HOUR_MS + off for n in (0, 1, 2) for off in (-1, 0, 1, 900_000, 1_800_000)]
+
+    def make(new_entry):
+        made = []
+        for number in range(240):
+            at_ms = moments_ms[number % len(moments_ms)] - (40 * DAY_MS if number % 7 == 0 else 0)
+            names = {name: f"{name}-{dice.choice('ab')}" if dice.random() < 0.8 else "" for name in ("key", "user")}
+            entry = new_entry(
+                dispatch_id=IdMint(clock=lambda at_ms=at_ms: at_ms / 1000).new(),
+                key_id=names["key"],
+                user_id=names["user"],
+                tags=dice.choice(((), ("red",), ("red", "blue"))),
+                model_group=dice.choice(("gpt", "local")),
+                cost_nano_usd=1 << dice.randrange(40),
+            )
+            entry.principal.team_id = dice.choice(("", "team-a", "team-b"))
+            entry.principal.organization_id = dice.choice(("", "org-a"))
+            entry.principal.end_user_id = dice.choice(("", "end-a"))
+            made.append(entry)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=str)
+async def test_a_sum_of_any_scope_from_any_moment_on(store, around_two_hours, ask, new_entry, scope):
+    entries = around_two_hours(new_entry)
+    await store.write(entries)
+    filters = [ledger_pb2.SpendFilter(dimension=each, values=values) for each, values in scope.items()]
+    found = [entry for entry in entries if matches(entry, scope)]
+    dice = random.Random(13)
+    moments = {millis_of(entry.dispatch_id) for entry in entries}
+    firsts = [lowest_at(at) for at in moments] + [entry.dispatch_id for entry in entries[:20]]
+    for first in [b"", bytes(16), b"\xff" * 16, *firsts]:
+        excluded = dice.sample(entries, dice.choice((0, 0, 30)))
+        counted = [entry for entry in found if entry.dispatch_id >= first and entry not in excluded]
+        ids = [entry.dispatch_id for entry in excluded]
+        spent = await ask(SUM_SPEND, since_id=first, excluded_ids=ids, filters=filters)
+        assert (spent.cost_nano_usd, spent.entries) == (sum(entry.cost_nano_usd for entry in counted), len(counted))
+
+
+async def test_a_key_is_one_more_filter(store, entries, ask):
+    await store.write(entries)
+    of_two = ledger_pb2.SpendFilter(dimension=KEY, values=["key-a", "key-b"])
+    of_user = ledger_pb2.SpendFilter(dimension=USER, values=["user-a"])
+    both = sum(matches(entry, {KEY: ["key-a"], USER: ["user-a"]}) for entry in entries)
+    assert (await ask(SUM_SPEND, key_id="key-a", filters=[of_two, of_user])).entries == both > 0
+    assert (await ask(SUM_SPEND, key_id="key-c", filters=[of_two])).entries == 0
+
+
+async def test_where_entries_are_gone_the_whole_hour_is_summed(store, new_entry, ask, sql):
+    hour = int(time.time()) // 3600 - 1
+    ids = [IdMint(clock=lambda at=at: hour * 3600 + at).new() for at in (0, 1_800, 3_600)]
+    entries = [new_entry(dispatch_id=one, cost_nano_usd=1 << n) for n, one in enumerate(ids)]
+    await store.write(entries)
+    assert (await ask(SUM_SPEND, since_id=ids[1])).cost_nano_usd == 0b110
+    await sql.execute("UPDATE ledger.retained SET first_id = $1", uuid.UUID(bytes=lowest_at((hour + 1) * HOUR_MS)))
+    # Not deleted yet, but it may be at any moment.
+    assert (await ask(SUM_SPEND, since_id=ids[1])).cost_nano_usd == 0b111
+    assert (await ask(SUM_SPEND, since_id=ids[1], excluded_ids=ids[:1])).cost_nano_usd == 0b110
+    await sql.execute("DELETE FROM ledger.entries WHERE dispatch_id < (SELECT first_id FROM ledger.retained)")
+    assert (await ask(SUM_SPEND, since_id=ids[1])).cost_nano_usd == 0b111
+    assert (await ask(SUM_SPEND, since_id=ids[2])).cost_nano_usd == 0b100
+    assert (await ask(SUM_SPEND, since_id=ids[1], excluded_ids=ids[2:])).cost_nano_usd == 0b011
+
+
+async def explained(sql, question: SumQuestion):
+    """What PostgreSQL has read for a sum, of tables of which it knows the sizes: each scan and its rows."""
+    await sql.execute("ANALYZE")
+    ((plan,),) = await sql.fetch(
+        f"EXPLAIN (ANALYZE, FORMAT json) {sum_spend(tuple(question.lists))}",
+        question.first_id,
+        question.first_hour,
+        *question.hour_ids,
+        question.excluded_ids,
+        *question.lists.values(),
+    )
+    return list(rows_read(json.loads(plan)[0]["Plan"]))
+
+
 @pytest.mark.parametrize("excluded", [0, 3])
 async def test_a_sum_reads_no_entries_but_those_it_leaves_out(store, entries, sql, excluded):
-    """As PostgreSQL tells what it read, for a table of which it knows the size."""
     await store.write(entries)
-    await sql.execute("ANALYZE ledger.entries, ledger.late, ledger.rollup_hour")
-    ids = [str(uuid.UUID(bytes=entry.dispatch_id)) for entry in entries[:excluded]]
-    query = SUM_SPEND_SQL.replace("$1", "'key-a'").replace("$2", f"'{{{','.join(ids)}}}'")
-    ((plan,),) = await sql.fetch(f"EXPLAIN (ANALYZE, FORMAT json) {query}")
-    assert sum(rows for name, rows in rows_read(json.loads(plan)[0]["Plan"]) if name != "rollup_hour") <= excluded
+    ids = [uuid.UUID(bytes=entry.dispatch_id) for entry in entries[:excluded]]
+    read = await explained(sql, SumQuestion(excluded_ids=ids, lists={KEY: ["key-a"]}))
+    assert sum(rows for name, rows in read if name not in ("rollup_hour", "retained")) <= excluded
+
+
+@pytest.mark.parametrize("dimension", [KEY, USER, TEAM, ORGANIZATION, END_USER, GROUP, TAG], ids=str)
+async def test_a_sum_reads_its_own_scopes_rows_alone(store, new_entry, sql, dimension):
+    """Of two thousand names no other's, and of its own none from before."""
+    now = time.time()
+    mints = [IdMint(clock=lambda back=back: now - back * 3_600) for back in (0, 3)]
+    made = []
+    for number in range(4_000):
+        name = f"n{number // 2}"
+        entry = new_entry(
+            dispatch_id=mints[number % 2].new(), key_id=name, user_id=name, tags=(name,), model_group=name
+        )
+        entry.principal.team_id = entry.principal.organization_id = entry.principal.end_user_id = name
+        made.append(entry)
+    for start in range(0, len(made), 500):
+        await store.write(made[start : start + 500])
+    since = uuid.UUID(bytes=lowest_at(int(now) // 3_600 * HOUR_MS))
+    read = await explained(sql, SumQuestion(first_id=since, lists={dimension: ["n700"]}))
+    assert sum(rows for name, rows in read if name != "retained") <= 1
+
+
+async def test_sums_that_change_stay_off_the_indexes(store, new_entry, sql):
+    """So that a batch costs the same however many indexes there are: updates of rollups are HOT."""
+    for _ in range(200):
+        await store.write([new_entry(tags=("red",))])
+    # Counters of a connection are told when it ends.
+    await store.close()
+    for table in ("rollup_hour", "rollup_hour_tag"):
+        updates, hot = await sql.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE schemaname = 'ledger' AND relname = $1",
+            table,
+        )
+        assert updates >= 198
+        assert hot >= updates * 0.95
 
 
 def rows_read(plan):
@@ -161,7 +302,19 @@ def rows_read(plan):
 
 @pytest.mark.parametrize(
     "group_by",
-    [[KEY], [USER], [TEAM], [GROUP], [MODEL], [PROVIDER], [DAY], [PROVIDER, MODEL], [DAY, KEY, GROUP], list(NAMES)],
+    [
+        [KEY],
+        [USER],
+        [TEAM],
+        [GROUP],
+        [MODEL],
+        [PROVIDER],
+        [DAY],
+        [HOUR],
+        [PROVIDER, MODEL],
+        [DAY, KEY, GROUP],
+        list(NAMES),
+    ],
     ids=lambda dimensions: "+".join(ledger_pb2.SpendDimension.Name(each)[16:].lower() for each in dimensions),
 )
 async def test_grouped_sums_are_those_of_the_entries_dearest_first(store, entries, ask, group_by):
@@ -182,7 +335,7 @@ def added_up(keyed: Iterable[tuple[tuple[str, ...], ledger_pb2.Entry]]) -> dict[
     return {key: tuple(sums) for key, sums in expected.items()}
 
 
-@pytest.mark.parametrize("group_by", [[TAG], [DAY, TAG], [TAG, KEY, PROVIDER, MODEL]])
+@pytest.mark.parametrize("group_by", [[TAG], [HOUR, TAG], [TAG, KEY, PROVIDER, MODEL]])
 async def test_an_entry_counts_for_each_of_its_tags(store, entries, ask, group_by):
     await store.write(entries)
     rows = await all_rows(ask, group_by=group_by, page_size=1_000)

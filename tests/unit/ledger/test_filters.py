@@ -7,7 +7,19 @@ import uuid
 import pytest
 from gateway.v1 import ledger_pb2
 
-from ledger.filters import HOUR_MS, MAX_OFFSET, Filter, SpendQuestion, filter_of, hours_of, page_size_of, question_of
+from ledger.filters import (
+    HOUR_MS,
+    MAX_MS,
+    MAX_OFFSET,
+    Filter,
+    SpendQuestion,
+    SumQuestion,
+    filter_of,
+    hours_of,
+    page_size_of,
+    question_of,
+    sum_question_of,
+)
 from services.errors import GatewayError
 from services.ids import lowest_at
 
@@ -77,3 +89,18 @@ def test_a_token_of_no_page_is_named(token):
     with pytest.raises(GatewayError) as refused:
         question_of(ledger_pb2.QuerySpendRequest(page_token=token))
     assert refused.value.param == "page_token"
+
+
+def test_the_hour_in_which_a_sum_begins():
+    since = uuid.UUID(bytes=lowest_at(7 * HOUR_MS + 5))
+    question = sum_question_of(ledger_pb2.SumSpendRequest(since_id=since.bytes))
+    lowest, highest = question.hour_ids
+    assert question.first_hour == 7
+    assert lowest.bytes == lowest_at(7 * HOUR_MS)
+    assert highest.int + 1 == int.from_bytes(lowest_at(8 * HOUR_MS))
+
+
+def test_a_sum_since_ever_begins_at_a_whole_hour_and_the_last_hour_ends_with_the_ids():
+    assert sum_question_of(ledger_pb2.SumSpendRequest()).hour_ids[0] == SumQuestion().first_id
+    last = SumQuestion(first_id=uuid.UUID(int=(1 << 128) - 1))
+    assert (last.first_hour, last.hour_ids[1]) == (MAX_MS // HOUR_MS, last.first_id)

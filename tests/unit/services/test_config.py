@@ -361,3 +361,22 @@ class TestLoad:
         content = b"a: 1 #" + b"." * (MAX_FILE_BYTES - 6)
         assert [key.path for key in load(write(content), {}).ignored] == ["a"]
         assert self.error_of(write(content + b".")) == f"F: is larger than {MAX_FILE_BYTES} bytes"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept_seconds"),
+    [("1d", 86_400), ("24h", 86_400), ("30d", 2_592_000), ("2w", 1_209_600), ("1mo", 2_678_400)],
+)
+def test_how_long_entries_are_kept(text: str, kept_seconds: int) -> None:
+    config = read(f"general_settings: {{maximum_spend_logs_retention_period: {text}}}")
+    assert config.general_settings.maximum_spend_logs_retention_seconds == kept_seconds
+
+
+def test_entries_are_kept_for_ever_unless_told() -> None:
+    assert read("general_settings: {}").general_settings.maximum_spend_logs_retention_seconds is None
+
+
+@pytest.mark.parametrize("value", ["30", '"30"', "forever", "0d", "12h", "30 days", "-1d", "200000w"])
+def test_what_is_no_time_to_keep_entries_is_named(value: str) -> None:
+    error = error_of(f"general_settings:\n  maximum_spend_logs_retention_period: {value}\n")
+    assert error.startswith("config.yaml:2: general_settings.maximum_spend_logs_retention_period: ")

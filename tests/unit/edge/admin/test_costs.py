@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.admin.costs import estimated_tokens
+from tests.strategies import JSON
 
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.integers() | st.text(max_size=9), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-)
+MESSAGE = st.dictionaries(st.sampled_from(["role", "name", "content"]) | st.text(), JSON, max_size=4)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +26,6 @@ def test_four_bytes_are_a_token_and_the_format_has_its_own(messages: list[dict[s
     assert estimated_tokens(messages) == tokens
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(["role", "name", "content"]) | st.text(), JSON)))
+@given(st.lists(MESSAGE, max_size=6))
 def test_any_messages_can_be_counted(messages: list[dict[str, object]]) -> None:
     assert estimated_tokens(messages) >= 3 + 3 * len(messages)

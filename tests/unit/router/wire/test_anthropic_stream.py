@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from gateway.v1 import common_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionChunk
 
 from router.catalog import Deployment
 from router.wire import sse
@@ -21,10 +19,11 @@ from router.wire.anthropic import stream as stream_module
 from router.wire.anthropic.stream import MessageStream
 from router.wire.base import StreamEnd
 from services.errors import Reason
+from tests.strategies import CUTS, SMALL_TEXT
+from tests.streams import DONE, as_values, assert_alike_in_pieces, calls_in, deltas_in, events_in, fed
 
 CASES = Path(__file__).parents[3] / "conformance" / "wire" / "anthropic" / "streams"
 TEXT = (CASES / "text.sse").read_bytes()
-DONE = b"data: [DONE]\n\n"
 USAGE = common_pb2.TokenUsage(input_tokens=135, output_tokens=15, cache_read_tokens=100, cache_write_tokens=10)
 
 
@@ -34,33 +33,11 @@ def anthropic(deployment: Deployment) -> Deployment:
 
 
 def run(deployment: Deployment, pieces: Iterable[bytes], *, show_usage: bool = False) -> tuple[bytes, StreamEnd]:
-    """Feed a stream as the engine does: no further than an error or the terminator."""
-    stream = MessageStream(deployment, show_usage=show_usage, created=7)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-def events_in(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(event.removeprefix("data: ")) for event in out.decode().split("\n\n") if event]
-
-
-def deltas_in(out: bytes) -> list[dict[str, Any]]:
-    return [event["choices"][0]["delta"] for event in events_in(out) if event["choices"]]
+    return fed(MessageStream(deployment, show_usage=show_usage, created=7), pieces)
 
 
 def event(kind: str, **members: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **members})}\n\n".encode()
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
 
 
 START = event("message_start", message={"id": "msg_1", "model": "m", "usage": {"input_tokens": 9, "output_tokens": 1}})
@@ -104,7 +81,7 @@ def test_a_caller_who_asks_for_usage_gets_one_event_more(anthropic: Deployment) 
 
 def test_calls_are_numbered_apart_from_blocks_and_empty_arguments_are_an_object(anthropic: Deployment) -> None:
     out, end = run(anthropic, [(CASES / "tools.sse").read_bytes()])
-    calls = [call for delta in deltas_in(out) for call in delta.get("tool_calls", ())]
+    calls = calls_in(out)
     first = {"type": "function", "function": {"arguments": "", "name": "weather"}, "index": 0, "id": "toolu_1"}
     second = {"type": "function", "function": {"arguments": "", "name": "ping"}, "index": 1, "id": "toolu_2"}
     assert calls == [
@@ -127,9 +104,8 @@ def test_calls_in_each_others_midst_keep_their_numbers(anthropic: Deployment) ->
     ]
     out, _ = run(anthropic, pieces)
     arguments = {0: "", 1: ""}
-    for delta in deltas_in(out):
-        for call in delta.get("tool_calls", ()):
-            arguments[call["index"]] += call["function"]["arguments"]
+    for call in calls_in(out):
+        arguments[call["index"]] += call["function"]["arguments"]
     assert {at: json.loads(text) for at, text in arguments.items()} == {0: {"x": 1}, 1: {"whole": 1}}
 
 
@@ -298,7 +274,7 @@ def test_blocks_that_begin_with_their_text_or_anew_lose_nothing(anthropic: Deplo
         {"role": "assistant", "content": ""},
         {"content": "a"},
     ]
-    arguments = [call["function"]["arguments"] for delta in deltas_in(out) for call in delta.get("tool_calls", ())]
+    arguments = [call["function"]["arguments"] for call in calls_in(out)]
     assert arguments == ["", "{}"]
     assert deltas_in(out)[-2]["thinking_blocks"] == [{"type": "thinking", "thinking": "Hm", "signature": "s"}]
     assert end.error is None
@@ -322,18 +298,17 @@ def test_what_is_kept_has_a_limit(anthropic: Deployment, monkeypatch: pytest.Mon
         assert step.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
 
 
-SMALL = st.none() | st.text(max_size=5)
 BLOCK = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "thinking", "redacted_thinking", "tool_use", "x"])},
     optional={
-        **dict.fromkeys(("text", "thinking", "signature", "data", "id", "name"), SMALL),
+        **dict.fromkeys(("text", "thinking", "signature", "data", "id", "name"), SMALL_TEXT),
         "input": st.dictionaries(st.text(max_size=3), st.integers(), max_size=1) | st.none() | st.integers(),
     },
 )
 DELTA = st.fixed_dictionaries(
     {},
     optional={
-        **dict.fromkeys(("text", "thinking", "signature", "partial_json"), SMALL),
+        **dict.fromkeys(("text", "thinking", "signature", "partial_json"), SMALL_TEXT),
         "citation": st.dictionaries(st.sampled_from(["url", "title"]), st.text(max_size=4)) | st.integers(),
         "stop_reason": st.sampled_from(["end_turn", "tool_use", "x", 5]),
     },
@@ -365,15 +340,8 @@ STREAM = st.lists(EVENT | st.binary(max_size=6), max_size=8).map(b"".join)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=STREAM, cuts=st.lists(st.integers(0, 1500), max_size=6))
+@given(data=STREAM, cuts=CUTS)
 def test_any_bytes_in_any_pieces_give_the_same_chunks_that_the_sdk_reads(
     anthropic: Deployment, data: bytes, cuts: list[int]
 ) -> None:
-    whole, end = run(anthropic, [data], show_usage=True)
-    edges = [0, *sorted(cuts), len(data)]
-    pieces = [data[start:stop] for start, stop in itertools.pairwise(edges)]
-    out, split_end = run(anthropic, pieces, show_usage=True)
-    assert out == whole
-    assert as_values(split_end) == as_values(end)
-    for chunk in events_in(out):
-        ChatCompletionChunk.model_validate_json(json.dumps(chunk), strict=True)
+    assert_alike_in_pieces(lambda pieces: run(anthropic, pieces, show_usage=True), data, cuts)

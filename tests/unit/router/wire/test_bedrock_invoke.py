@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -11,13 +10,15 @@ import pytest
 from gateway.v1 import common_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import ChatCompletion
 
 from router.catalog import Deployment
 from router.wire.base import HttpRequest, StreamEnd
 from router.wire.bedrock.invoke import InvokeWire
 from services.errors import GatewayError, Reason
 from tests.aws_events import chunk, event, exception, message
+from tests.strategies import CUTS, JSON
+from tests.streams import DONE, as_values, assert_alike_in_pieces, events_in, fed
 
 wire = InvokeWire(lambda: 7.5)
 HI = [{"role": "user", "content": "Hi"}]
@@ -43,15 +44,7 @@ def sent(caller: dict[str, Any], model: str, limit: int = 0) -> dict[str, Any]:
 
 
 def run(model: str, pieces: Iterable[bytes]) -> tuple[bytes, StreamEnd]:
-    stream = wire.stream(HttpRequest("POST", "", {}, b"", show_usage=True), bedrock(model))
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
+    return fed(wire.stream(HttpRequest("POST", "", {}, b"", show_usage=True), bedrock(model)), pieces)
 
 
 def chunk_of(**members: Any) -> bytes:
@@ -61,15 +54,6 @@ def chunk_of(**members: Any) -> bytes:
 def chat_chunk(choice: dict[str, Any], **others: Any) -> bytes:
     object_name = "chat.completion.chunk"
     return chunk_of(id="c", object=object_name, created=1, model="m", choices=[{"index": 0, **choice}], **others)
-
-
-def chunks_in(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(each.removeprefix("data: ")) for each in out.decode().split("\n\n") if each]
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
 
 
 STREAMS = {
@@ -99,11 +83,11 @@ STREAMS = {
 @pytest.mark.parametrize("model", STREAMS)
 def test_a_stream_in_any_language_tells_its_text_and_its_usage(model: str) -> None:
     out, end = run(model, STREAMS[model])
-    text = "".join(each["choices"][0]["delta"].get("content") or "" for each in chunks_in(out) if each["choices"])
+    text = "".join(each["choices"][0]["delta"].get("content") or "" for each in events_in(out) if each["choices"])
     assert text == "Hi"
-    assert (end.finish_reason, end.error, end.last) == ("stop", None, b"data: [DONE]\n\n")
+    assert (end.finish_reason, end.error, end.last) == ("stop", None, DONE)
     assert end.usage == common_pb2.TokenUsage(input_tokens=10, output_tokens=5)
-    assert chunks_in(out)[-1]["usage"]["prompt_tokens"] == 10
+    assert events_in(out)[-1]["usage"]["prompt_tokens"] == 10
 
 
 @pytest.mark.parametrize("model", STREAMS)
@@ -292,11 +276,6 @@ def test_an_error_with_status_200_is_that_error() -> None:
     assert caught.value.reason == Reason.ERROR_REASON_PROVIDER_RATE_LIMITED
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
 NAMES = st.sampled_from(
     ["generation", "outputs", "results", "text", "completion", "stop_reason", "choices", "output", "usage", "content"]
 )
@@ -339,18 +318,12 @@ EVENTS = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(EVENTS, max_size=6).map(b"".join), st.lists(st.integers(0, 1500), max_size=5), st.sampled_from(MODELS))
+@given(st.lists(EVENTS, max_size=6).map(b"".join), CUTS, st.sampled_from(MODELS))
 def test_any_bytes_in_any_pieces_give_the_same_chunks_that_the_sdk_reads(
     data: bytes, cuts: list[int], model: str
 ) -> None:
-    whole, end = run(model, [data])
-    edges = [0, *sorted(cuts), len(data)]
-    out, split_end = run(model, [data[start:stop] for start, stop in itertools.pairwise(edges)])
-    assert out == whole
-    assert as_values(split_end) == as_values(end)
-    if model != CHAT:
-        for each in chunks_in(out):
-            ChatCompletionChunk.model_validate_json(json.dumps(each), strict=True)
+    # OpenAI's language passes as it came.
+    assert_alike_in_pieces(lambda pieces: run(model, pieces), data, cuts, as_it_came=model == CHAT)
 
 
 def test_of_a_chat_event_that_is_no_json_there_is_no_count() -> None:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.catalog import Deployment
-from router.wire.base import HttpRequest
 from router.wire.bedrock.request import encode
-from services.errors import GatewayError, Reason
+from services.errors import GatewayError
+from tests.asking import Asking
+from tests.strategies import JSON, MESSAGE
 
 CLAUDE, NOVA, LLAMA = "anthropic.claude-example-4-5-v1:0", "us.amazon.nova-example-v1:0", "meta.llama3-example-v1:0"
 HI = [{"role": "user", "content": "Hi"}]
@@ -25,20 +26,16 @@ def bedrock(model: str = CLAUDE, **others: Any) -> Deployment:
     return Deployment("d1", "g", "bedrock", model, "https://host.example", auth="aws", wire="bedrock", **others)
 
 
-def request(caller: dict[str, Any], deployment: Deployment, *, stream: bool = False, limit: int = 0) -> HttpRequest:
-    return encode(json.dumps(caller).encode(), deployment, stream=stream, output_tokens_limit=limit)
+asking = Asking(encode, bedrock(), {})
+request = asking.request
 
 
 def sent(caller: dict[str, Any], model: str = CLAUDE, limit: int = 0, **others: Any) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(request(caller, bedrock(model, **others), limit=limit).body)
-    return body
+    return asking.sent(caller, bedrock(model, **others), limit=limit)
 
 
 def refused(caller: dict[str, Any], model: str = CLAUDE) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        request(caller, bedrock(model))
-    assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
-    return caught.value
+    return asking.refused(caller, bedrock(model))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +122,7 @@ def test_what_asks_for_nothing_is_left_out() -> None:
     ("model", "asked", "param"),
     [
         (LLAMA, {"tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
-        (NOVA, {"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
+        (NOVA, {"tools": [TOOL, TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
         (LLAMA, {"reasoning_effort": "low"}, "reasoning_effort"),
         ("openai.gpt-oss-example", {"reasoning_effort": "none"}, "reasoning_effort"),
         ("anthropic.claude-3-5-example", {"reasoning_effort": "low"}, "reasoning_effort"),
@@ -214,43 +211,6 @@ def test_an_unknown_tier_is_dropped_where_that_was_asked() -> None:
     assert sent({"messages": HI, "service_tier": "scale", "drop_params": True}) == sent({"messages": HI})
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-PART = st.fixed_dictionaries(
-    {"type": st.sampled_from(["text", "image_url", "file", "input_file", "input_audio", "guarded_text", "x"])},
-    optional={
-        "text": st.text(max_size=8),
-        "image_url": st.sampled_from(["data:image/png;base64,AAAA", "data:,", "s3://b/a.gif"]) | JSON,
-        "file": st.dictionaries(st.sampled_from(["file_data", "filename", "file_url"]), st.text(max_size=9)) | JSON,
-        "file_data": st.sampled_from(["data:text/plain;base64,gA==", "data:video/mp4;base64,YQ=="]) | JSON,
-        "filename": st.text(max_size=8),
-        "cache_control": st.just({"type": "ephemeral"}) | JSON,
-    },
-)
-CALL = st.fixed_dictionaries(
-    {
-        "id": st.text(max_size=4),
-        "function": st.fixed_dictionaries(
-            {"name": st.text(max_size=4), "arguments": st.just("{}") | st.text(max_size=4)}
-        ),
-    }
-)
-MESSAGE = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "x"])},
-    optional={
-        "content": st.text(max_size=8) | st.lists(PART, max_size=3) | JSON,
-        "tool_call_id": st.text(max_size=8),
-        "tool_calls": st.lists(CALL, max_size=2),
-        "thinking_blocks": st.lists(
-            st.fixed_dictionaries({"type": st.just("thinking"), "signature": st.text(max_size=2)}), max_size=2
-        )
-        | JSON,
-        "cache_control": st.just({"type": "ephemeral"}),
-    },
-)
 OBJECT = st.dictionaries(st.text(max_size=8), JSON, max_size=2)
 BODY = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE, max_size=4)},
@@ -269,10 +229,8 @@ BODY = st.fixed_dictionaries(
 @settings(max_examples=400, deadline=None)
 @given(BODY, st.integers(0, 3000), st.sampled_from([CLAUDE, NOVA, LLAMA, "openai.gpt-oss-example", "arn:x/y"]))
 def test_any_body_is_translated_or_refused(caller: dict[str, Any], limit: int, model: str) -> None:
-    try:
-        body = sent(caller, model, limit)
-    except GatewayError as error:
-        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
+    body = asking.translated(caller, bedrock(model), limit=limit)
+    if body is None:
         return
     assert not limit or 0 < body["inferenceConfig"]["maxTokens"] <= limit
     roles = [turn["role"] for turn in body["messages"]]
@@ -282,24 +240,6 @@ def test_any_body_is_translated_or_refused(caller: dict[str, Any], limit: int, m
     for block in [each for turn in body["messages"] for each in turn["content"]] + body.get("system", []):
         assert len(block) == 1
         assert "text" not in block or block["text"].strip()
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | JSON.map(lambda value: json.dumps(value).encode())
-)
-def test_any_bytes_are_translated_or_refused(body: bytes) -> None:
-    try:
-        encode(body, bedrock(), stream=True, output_tokens_limit=0)
-    except GatewayError as error:
-        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
-
-
-@pytest.mark.parametrize("member", ["messages", "tools", "thinking", "outputConfig", "stop", "logit_bias"])
-def test_a_bottomless_body_is_refused(member: str) -> None:
-    deep = f'{{"messages":[],"{member}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
-    with pytest.raises(GatewayError):
-        encode(deep, bedrock(), stream=False, output_tokens_limit=0)
 
 
 def test_a_model_that_cannot_be_told_to_call_takes_its_tools_all_the_same() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 from gateway.v1 import common_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionChunk
 
 from router.catalog import Deployment
 from router.wire import eventstream
@@ -21,9 +18,10 @@ from router.wire.bedrock import stream as stream_module
 from router.wire.bedrock.stream import ConverseStream, _joined
 from services.errors import Reason
 from tests.aws_events import event, exception, framed, message
+from tests.strategies import CUTS, SMALL_TEXT
+from tests.streams import DONE, as_values, assert_alike_in_pieces, calls_in, deltas_in, events_in, fed
 
 BEDROCK = Deployment("d1", "g", "bedrock", "converse/us.model-1", "https://host.example", wire="bedrock")
-DONE = b"data: [DONE]\n\n"
 
 START = event("messageStart", role="assistant", p="abc")
 FINISH = event("messageStop", stopReason="end_turn")
@@ -51,35 +49,13 @@ def new(*, show_usage: bool = False) -> ConverseStream:
 
 
 def run(pieces: Iterable[bytes], *, show_usage: bool = False) -> tuple[bytes, StreamEnd]:
-    """Feed a stream as the engine does: no further than an error or the terminator."""
-    stream = new(show_usage=show_usage)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
+    return fed(new(show_usage=show_usage), pieces)
 
 
 def test_the_tier_that_was_served_stands_beside_the_usage() -> None:
     _, end = run([TEXT.replace(METADATA, event("metadata", usage=USAGE, serviceTier={"type": "priority"}))])
     assert end.usage is not None
     assert end.usage.service_tier == common_pb2.SERVICE_TIER_PRIORITY
-
-
-def events_in(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(each.removeprefix("data: ")) for each in out.decode().split("\n\n") if each]
-
-
-def deltas_in(out: bytes) -> list[dict[str, Any]]:
-    return [each["choices"][0]["delta"] for each in events_in(out) if each["choices"]]
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
 
 
 def test_a_text_stream_in_the_callers_language() -> None:
@@ -123,7 +99,7 @@ def test_calls_are_numbered_apart_from_blocks_and_empty_arguments_are_an_object(
         event("messageStop", stopReason="tool_use"),
     ]
     out, end = run(pieces)
-    calls = [call for each in deltas_in(out) for call in each.get("tool_calls", ())]
+    calls = calls_in(out)
     assert [(call["index"], call.get("id"), call["function"]) for call in calls] == [
         (0, "a", {"arguments": "", "name": "f"}),
         (1, "b", {"arguments": "", "name": "g"}),
@@ -299,7 +275,7 @@ def test_a_block_that_begins_anew_ends_the_one_before() -> None:
         FINISH,
     ]
     out, end = run(pieces)
-    arguments = [call["function"]["arguments"] for each in deltas_in(out) for call in each.get("tool_calls", ())]
+    arguments = [call["function"]["arguments"] for call in calls_in(out)]
     assert arguments == ["", "{}", "", "{}"]
     assert [each for each in deltas_in(out) if "role" in each] == [{"role": "assistant", "content": ""}]
     assert end.error is None
@@ -325,25 +301,24 @@ def test_a_message_without_an_end_is_an_invalid_response(monkeypatch: pytest.Mon
     assert step.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
 
 
-SMALL = st.none() | st.text(max_size=5)
 TOOL = st.fixed_dictionaries(
     {},
     optional={
         "toolUseId": st.text(max_size=3),
         "name": st.sampled_from(["f", "json_tool_call"]),
         "type": st.sampled_from(["server_tool_use", "tool_use"]),
-        "input": SMALL,
+        "input": SMALL_TEXT,
     },
 )
 WHAT = st.fixed_dictionaries(
     {},
     optional={
-        "text": SMALL,
+        "text": SMALL_TEXT,
         "toolUse": TOOL | st.none(),
         "reasoningContent": st.fixed_dictionaries(
-            {}, optional=dict.fromkeys(("text", "signature", "redactedContent"), SMALL)
+            {}, optional=dict.fromkeys(("text", "signature", "redactedContent"), SMALL_TEXT)
         ),
-        "citation": st.dictionaries(st.sampled_from(["title", "location"]), SMALL, max_size=2) | st.integers(),
+        "citation": st.dictionaries(st.sampled_from(["title", "location"]), SMALL_TEXT, max_size=2) | st.integers(),
     },
 )
 EVENT = st.one_of(
@@ -352,7 +327,7 @@ EVENT = st.one_of(
     st.builds(lambda index, what: delta(index, **what), st.integers(0, 2), WHAT),
     st.builds(block_stop, st.integers(0, 2)),
     st.builds(
-        lambda reason: event("messageStop", stopReason=reason), SMALL | st.sampled_from(["tool_use", "end_turn"])
+        lambda reason: event("messageStop", stopReason=reason), SMALL_TEXT | st.sampled_from(["tool_use", "end_turn"])
     ),
     st.builds(
         lambda usage: event("metadata", usage=usage),
@@ -364,15 +339,9 @@ EVENT = st.one_of(
 
 
 @settings(max_examples=400, deadline=None)
-@given(data=st.lists(EVENT, max_size=8).map(b"".join), cuts=st.lists(st.integers(0, 1500), max_size=6))
+@given(data=st.lists(EVENT, max_size=8).map(b"".join), cuts=CUTS)
 def test_any_bytes_in_any_pieces_give_the_same_chunks_that_the_sdk_reads(data: bytes, cuts: list[int]) -> None:
-    whole, end = run([data], show_usage=True)
-    edges = [0, *sorted(cuts), len(data)]
-    out, split_end = run([data[start:stop] for start, stop in itertools.pairwise(edges)], show_usage=True)
-    assert out == whole
-    assert as_values(split_end) == as_values(end)
-    for chunk in events_in(out):
-        ChatCompletionChunk.model_validate_json(json.dumps(chunk), strict=True)
+    assert_alike_in_pieces(lambda pieces: run(pieces, show_usage=True), data, cuts)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 from gateway.v1 import common_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionChunk
 
 from router.catalog import Deployment
 from router.wire import sse
@@ -20,10 +19,11 @@ from router.wire.base import StreamEnd
 from router.wire.cohere import stream as stream_module
 from router.wire.cohere.stream import CohereStream
 from services.errors import Reason
+from tests.strategies import CUTS, SMALL_TEXT
+from tests.streams import DONE, as_values, assert_alike_in_pieces, calls_in, deltas_in, events_in, fed
 
 CASES = Path(__file__).parents[3] / "conformance" / "wire" / "cohere" / "streams"
 TEXT = (CASES / "text.sse").read_bytes()
-DONE = b"data: [DONE]\n\n"
 BILLED = common_pb2.TokenUsage(input_tokens=5, output_tokens=3)
 
 
@@ -33,24 +33,7 @@ def cohere(deployment: Deployment) -> Deployment:
 
 
 def run(deployment: Deployment, pieces: Iterable[bytes], *, show_usage: bool = False) -> tuple[bytes, StreamEnd]:
-    """Feed a stream as the engine does: no further than an error or the terminator."""
-    stream = CohereStream(deployment, show_usage=show_usage, created=7)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-def events_in(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(event.removeprefix("data: ")) for event in out.decode().split("\n\n") if event]
-
-
-def deltas_in(out: bytes) -> list[dict[str, Any]]:
-    return [event["choices"][0]["delta"] for event in events_in(out) if event["choices"]]
+    return fed(CohereStream(deployment, show_usage=show_usage, created=7), pieces)
 
 
 def event(kind: str, **members: Any) -> bytes:
@@ -59,11 +42,6 @@ def event(kind: str, **members: Any) -> bytes:
 
 def message(**members: Any) -> dict[str, Any]:
     return {"message": members}
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
 
 
 START = event("message-start", id="m1", delta=message(role="assistant", content=[], tool_calls=[], citations=[]))
@@ -116,7 +94,7 @@ def test_a_caller_who_asks_is_told_what_was_counted_and_charged_what_is_billed(c
 def test_the_plan_is_text_calls_are_numbered_and_empty_arguments_are_an_object(cohere: Deployment) -> None:
     out, end = run(cohere, [(CASES / "tools.sse").read_bytes()])
     assert "".join(delta.get("content", "") for delta in deltas_in(out)) == "I will ask."
-    calls = [call for delta in deltas_in(out) for call in delta.get("tool_calls", ())]
+    calls = calls_in(out)
     assert calls == [
         {"type": "function", "function": {"arguments": "", "name": "weather"}, "index": 0, "id": "weather_1"},
         {"type": "function", "function": {"arguments": '{"city":'}, "index": 0},
@@ -139,9 +117,8 @@ def test_calls_in_each_others_midst_and_at_one_place_keep_apart(cohere: Deployme
     ]
     out, _ = run(cohere, pieces)
     arguments = {0: "", 1: "", 2: ""}
-    for delta in deltas_in(out):
-        for call in delta.get("tool_calls", ()):
-            arguments[call["index"]] += call["function"]["arguments"]
+    for call in calls_in(out):
+        arguments[call["index"]] += call["function"]["arguments"]
     assert {at: json.loads(whole) for at, whole in arguments.items()} == {0: {"x": 1}, 1: {"whole": 1}, 2: {}}
 
 
@@ -285,14 +262,13 @@ def test_what_is_kept_has_a_limit(cohere: Deployment, monkeypatch: pytest.Monkey
         assert step.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
 
 
-SMALL = st.none() | st.text(max_size=5)
-FUNCTION = st.fixed_dictionaries({}, optional={"name": SMALL, "arguments": SMALL})
+FUNCTION = st.fixed_dictionaries({}, optional={"name": SMALL_TEXT, "arguments": SMALL_TEXT})
 GIVEN = st.fixed_dictionaries(
     {},
     optional={
-        "content": st.fixed_dictionaries({}, optional={"text": SMALL, "thinking": SMALL}) | st.just([]),
-        "tool_plan": SMALL,
-        "tool_calls": st.fixed_dictionaries({"function": FUNCTION}, optional={"id": SMALL}) | st.just([]),
+        "content": st.fixed_dictionaries({}, optional={"text": SMALL_TEXT, "thinking": SMALL_TEXT}) | st.just([]),
+        "tool_plan": SMALL_TEXT,
+        "tool_calls": st.fixed_dictionaries({"function": FUNCTION}, optional={"id": SMALL_TEXT}) | st.just([]),
         "citations": st.fixed_dictionaries(
             {"start": st.integers(0, 5), "end": st.integers(0, 5)}, optional={"sources": st.just([{"id": "d"}])}
         ),
@@ -303,7 +279,7 @@ DELTA = st.fixed_dictionaries(
     optional={
         "message": GIVEN,
         "finish_reason": st.sampled_from(["COMPLETE", "TOOL_CALL", "ERROR", "x", 5]),
-        "error": SMALL,
+        "error": SMALL_TEXT,
         "usage": st.just(USAGE),
     },
 )
@@ -328,22 +304,8 @@ EVENT = st.builds(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(events=st.lists(EVENT, max_size=8), data=st.data())
+@given(events=st.lists(EVENT, max_size=8), cuts=CUTS)
 def test_any_events_split_anyhow_give_the_same_chunks_that_the_sdk_reads(
-    cohere: Deployment, events: list[bytes], data: st.DataObject
+    cohere: Deployment, events: list[bytes], cuts: list[int]
 ) -> None:
-    whole = b"".join([START, *events])
-    out, end = run(cohere, [whole], show_usage=True)
-    for each in events_in(out):
-        ChatCompletionChunk.model_validate(each)
-    places = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
-    pieces = [whole[start:stop] for start, stop in zip([0, *places], [*places, len(whole)], strict=True)]
-    split_out, split_end = run(cohere, pieces, show_usage=True)
-    assert (split_out, as_values(split_end)) == (out, as_values(end))
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=60), framed=st.booleans())
-def test_any_bytes_are_a_stream_or_an_error(cohere: Deployment, data: bytes, framed: bool) -> None:
-    _, end = run(cohere, [b"data: " + data + b"\n\n" if framed else data])
-    assert end.error is not None
+    assert_alike_in_pieces(lambda pieces: run(cohere, pieces, show_usage=True), b"".join([START, *events]), cuts)

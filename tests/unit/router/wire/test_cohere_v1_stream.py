@@ -12,16 +12,16 @@ import pytest
 from gateway.v1 import common_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionChunk
 
 from router.catalog import Deployment
 from router.wire.base import StreamEnd
 from router.wire.cohere_v1.stream import CohereV1Stream
 from services.errors import Reason
+from tests.strategies import CUTS, SMALL_TEXT
+from tests.streams import DONE, as_values, assert_alike_in_pieces, calls_in, deltas_in, events_in, fed
 
 CASES = Path(__file__).parents[3] / "conformance" / "wire" / "cohere_v1" / "streams"
 TEXT = (CASES / "citations.ndjson").read_bytes()
-DONE = b"data: [DONE]\n\n"
 BILLED = common_pb2.TokenUsage(input_tokens=5, output_tokens=3)
 
 
@@ -31,33 +31,11 @@ def cohere(deployment: Deployment) -> Deployment:
 
 
 def run(deployment: Deployment, pieces: Iterable[bytes], *, show_usage: bool = False) -> tuple[bytes, StreamEnd]:
-    """Feed a stream as the engine does: no further than an error or the terminator."""
-    stream = CohereV1Stream(deployment, show_usage=show_usage, created=7)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-def events_in(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(event.removeprefix("data: ")) for event in out.decode().split("\n\n") if event]
-
-
-def deltas_in(out: bytes) -> list[dict[str, Any]]:
-    return [event["choices"][0]["delta"] for event in events_in(out) if event["choices"]]
+    return fed(CohereV1Stream(deployment, show_usage=show_usage, created=7), pieces)
 
 
 def line(kind: str, **members: Any) -> bytes:
     return json.dumps({"event_type": kind, **members}).encode() + b"\n"
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
 
 
 START = line("stream-start", generation_id="g1")
@@ -83,7 +61,7 @@ def test_text_and_what_it_cites(cohere: Deployment) -> None:
 def test_the_plan_is_text_and_calls_come_whole(cohere: Deployment) -> None:
     out, end = run(cohere, [(CASES / "tools.ndjson").read_bytes()])
     assert "".join(delta.get("content", "") for delta in deltas_in(out)) == "I will ask."
-    calls = [call for delta in deltas_in(out) for call in delta.get("tool_calls", ())]
+    calls = calls_in(out)
     assert [(call["index"], call["function"]) for call in calls] == [
         (0, {"arguments": "", "name": "weather"}),
         (0, {"arguments": '{"city":"Paris"}'}),
@@ -148,7 +126,6 @@ def test_what_is_no_stream_is_an_invalid_response(cohere: Deployment, data: byte
     assert end.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
 
 
-SMALL = st.none() | st.text(max_size=5)
 LINE = st.builds(
     lambda kind, members: line(kind, **members),
     st.sampled_from(
@@ -166,35 +143,21 @@ LINE = st.builds(
     st.fixed_dictionaries(
         {},
         optional={
-            "text": SMALL,
-            "generation_id": SMALL,
+            "text": SMALL_TEXT,
+            "generation_id": SMALL_TEXT,
             "tool_calls": st.lists(st.fixed_dictionaries({"name": st.text(max_size=3)}), max_size=2),
             "citations": st.lists(st.fixed_dictionaries({"document_ids": st.just(["d"])}), max_size=2),
             "documents": st.just([{"id": "d", "url": "https://x"}]),
             "finish_reason": st.sampled_from(["COMPLETE", "ERROR", None, 5]),
-            "message": SMALL,
+            "message": SMALL_TEXT,
         },
     ),
 )
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lines=st.lists(LINE, max_size=6), data=st.data())
+@given(lines=st.lists(LINE, max_size=6), cuts=CUTS)
 def test_any_lines_split_anyhow_give_the_same_chunks_that_the_sdk_reads(
-    cohere: Deployment, lines: list[bytes], data: st.DataObject
+    cohere: Deployment, lines: list[bytes], cuts: list[int]
 ) -> None:
-    whole = b"".join([START, *lines])
-    out, end = run(cohere, [whole], show_usage=True)
-    for each in events_in(out):
-        ChatCompletionChunk.model_validate(each)
-    places = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
-    pieces = [whole[start:stop] for start, stop in zip([0, *places], [*places, len(whole)], strict=True)]
-    split_out, split_end = run(cohere, pieces, show_usage=True)
-    assert (split_out, as_values(split_end)) == (out, as_values(end))
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=60), ended=st.booleans())
-def test_any_bytes_are_a_stream_or_an_error(cohere: Deployment, data: bytes, ended: bool) -> None:
-    _, end = run(cohere, [data + b"\n" if ended else data])
-    assert end.error is not None
+    assert_alike_in_pieces(lambda pieces: run(cohere, pieces, show_usage=True), b"".join([START, *lines]), cuts)

@@ -1,13 +1,16 @@
-"""What a wire leaves out for a caller who asked for that is told, whichever wire it is."""
+"""What holds for callers of every wire that translates: what is dropped is told, what is said otherwise is the same."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from router.catalog import Deployment
 from router.wire import WIRES
+from router.wire.base import HttpRequest
 from services.errors import GatewayError, Reason
 
 # Each wire that does not take `logit_bias`, with a model of its language.
@@ -22,21 +25,70 @@ MODELS = {
     "gemini-vertex": "gemini-example",
     "ollama": "example",
 }
-ASKED = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "logit_bias": {"50256": -100}}
+# Those that can be told neither to call one function at a time, nor to answer several times.
+CALLS_AT_ONCE = MODELS.keys() - {"anthropic", "anthropic-vertex", "bedrock", "bedrock_invoke"}
+ANSWERS_ONCE = MODELS.keys() - {"gemini", "gemini-vertex"}
+FUNCTIONS = [{"type": "function", "function": {"name": name}} for name in ("ping", "pong")]
+ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def test_every_wire_that_translates_is_here() -> None:
     assert MODELS.keys() == WIRES.keys() - {"openai"}
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_what_a_provider_does_not_take_is_named_or_dropped_and_told(name: str) -> None:
+def asked_of(name: str, **members: object) -> HttpRequest:
     wire = WIRES[name](lambda: 0.0)
     deployment = Deployment("d", "m", "provider", MODELS[name], "https://provider.example", "key", wire=name)
+    return wire.encode(json.dumps({**ASKED, **members}).encode(), deployment, stream=False, output_tokens_limit=0)
+
+
+def assert_refused_or_dropped(
+    name: str, param: str, members: Mapping[str, object], without: Mapping[str, object]
+) -> None:
     with pytest.raises(GatewayError) as caught:
-        wire.encode(json.dumps(ASKED).encode(), deployment, stream=False, output_tokens_limit=0)
-    assert (caught.value.reason, caught.value.param) == (Reason.ERROR_REASON_INVALID_REQUEST, "logit_bias")
-    body = json.dumps({**ASKED, "drop_params": True}).encode()
-    request = wire.encode(body, deployment, stream=False, output_tokens_limit=0)
-    assert request.dropped == ("logit_bias",)
-    assert b"50256" not in request.body
+        asked_of(name, **members)
+    assert (caught.value.reason, caught.value.param) == (Reason.ERROR_REASON_INVALID_REQUEST, param)
+    request = asked_of(name, **members, drop_params=True)
+    assert request.dropped == (param,)
+    assert request.body == asked_of(name, **without).body
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_a_provider_does_not_take_is_named_or_dropped_and_told(name: str) -> None:
+    assert_refused_or_dropped(name, "logit_bias", {"logit_bias": {"50256": -100}}, {})
+
+
+@pytest.mark.parametrize("name", ANSWERS_ONCE)
+def test_several_answers_are_refused_or_one_is_given(name: str) -> None:
+    assert_refused_or_dropped(name, "n", {"n": 2}, {})
+
+
+@pytest.mark.parametrize("name", CALLS_AT_ONCE)
+def test_calls_one_after_the_other_can_be_asked_for_where_there_is_but_one_function(name: str) -> None:
+    several, one = {"tools": FUNCTIONS}, {"tools": FUNCTIONS[:1]}
+    assert_refused_or_dropped(name, "parallel_tool_calls", {**several, "parallel_tool_calls": False}, several)
+    request = asked_of(name, **one, parallel_tool_calls=False)
+    assert (request.dropped, request.body) == ((), asked_of(name, **one).body)
+    assert asked_of(name, parallel_tool_calls=False).body == asked_of(name).body
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_thinking_among_the_parts_is_thinking(name: str) -> None:
+    signed = {"type": "thinking", "thinking": "Hm", "signature": "c2ln"}
+    said = {"type": "text", "text": "Hi"}
+    hidden = {"type": "redacted_thinking", "data": "ZGF0YQ=="}
+    bodies = [
+        asked_of(name, messages=[*ASKED["messages"], {"role": "assistant", **turn}, *ASKED["messages"]]).body
+        for turn in (
+            {"content": [signed, hidden, said]},
+            {"content": [said], "thinking_blocks": [signed, hidden]},
+            {"content": [signed, said], "thinking_blocks": [signed, hidden]},
+        )
+    ]
+    assert bodies[1:] == bodies[:1] * 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_empty_text_stops_nothing(name: str) -> None:
+    assert asked_of(name, stop=["", "END"]).body == asked_of(name, stop="END").body
+    assert asked_of(name, stop="").body == asked_of(name).body

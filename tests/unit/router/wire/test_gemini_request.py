@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from router.catalog import Deployment
 from router.wire.base import HttpRequest
 from router.wire.gemini.request import STUDIO, VERTEX, Host, encode, written
-from services.errors import GatewayError, Reason
+from services.errors import GatewayError
+from tests.asking import Asking
 
 ASKED = {"messages": [{"role": "user", "content": "Hi"}]}
 PING = {"type": "function", "function": {"name": "ping"}}
@@ -26,20 +28,16 @@ def gemini(model: str = "gemini-2.5-example", **members: Any) -> Deployment:
     return dataclasses.replace(base, **members)
 
 
-def asked(
-    caller: dict[str, Any],
-    to: Deployment | None = None,
-    *,
-    limit: int = 0,
-    stream: bool = False,
-    host: Host = STUDIO,
-) -> HttpRequest:
-    body = json.dumps({"model": "g", **ASKED, **caller}).encode()
-    return encode(body, to or gemini(), host=host, stream=stream, output_tokens_limit=limit)
+def asking(host: Host) -> Asking:
+    return Asking(partial(encode, host=host), gemini(), ASKED)
+
+
+def asked(caller: dict[str, Any], to: Deployment | None = None, *, host: Host = STUDIO, **how: Any) -> HttpRequest:
+    return asking(host).request(caller, to, **how)
 
 
 def sent(caller: dict[str, Any], to: Deployment | None = None, *, limit: int = 0, host: Host = STUDIO) -> Any:
-    return json.loads(asked(caller, to, limit=limit, host=host).body)
+    return asking(host).sent(caller, to, limit=limit)
 
 
 def config(caller: dict[str, Any], to: Deployment | None = None, *, limit: int = 0) -> Any:
@@ -47,10 +45,7 @@ def config(caller: dict[str, Any], to: Deployment | None = None, *, limit: int =
 
 
 def refused(caller: dict[str, Any], to: Deployment | None = None, *, host: Host = STUDIO) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        sent(caller, to, host=host)
-    assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
-    return caught.value
+    return asking(host).refused(caller, to)
 
 
 def test_the_request_goes_to_the_model_with_the_key_in_a_header() -> None:
@@ -221,12 +216,6 @@ def test_what_it_does_not_take_is_refused_by_name_or_dropped(given: dict[str, An
     assert error.param == name
     assert name in error.message
     assert sent(given, gemini(drop_params=True)) == sent({})
-
-
-def test_calls_one_after_the_other_cannot_be_asked_for_where_there_are_functions() -> None:
-    assert refused({**TOOLS, "parallel_tool_calls": False}).param == "parallel_tool_calls"
-    assert sent({"parallel_tool_calls": False}) == sent({})
-    assert sent({**TOOLS, "parallel_tool_calls": True}) == sent(TOOLS)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,48 +13,14 @@ from hypothesis import strategies as st
 from router.catalog import Deployment
 from router.wire.gemini.request import STUDIO, VERTEX, Host, encode
 from services.errors import GatewayError, Reason
+from tests.asking import Asking
+from tests.strategies import JSON, MESSAGE
 
 
 def gemini(model: str = "gemini-2.5-example") -> Deployment:
     return Deployment("d1", "g", "gemini", model, "https://generativelanguage.googleapis.com", wire="gemini")
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-PART = st.fixed_dictionaries(
-    {"type": st.sampled_from(["text", "image_url", "file", "input_file", "input_audio", "refusal", "x"])},
-    optional={
-        "text": st.text(max_size=8),
-        "refusal": st.text(max_size=3),
-        "image_url": st.sampled_from(["data:image/png;base64,AA", "data:,", "https://x", "http://["]) | JSON,
-        "file": st.dictionaries(st.sampled_from(["file_data", "filename", "file_url"]), st.text(max_size=9)) | JSON,
-        "file_data": st.sampled_from(["data:;base64,gA==", "data:text/plain;base64,YQ=="]) | JSON,
-        "input_audio": st.just({"data": "AA", "format": "wav"}) | JSON,
-        "cache_control": JSON,
-    },
-)
-CALL = st.fixed_dictionaries(
-    {
-        "id": st.sampled_from(["a", "b", "a__thought__s", ""]),
-        "function": st.fixed_dictionaries({"name": st.text(max_size=4), "arguments": st.sampled_from(["{}", "", "x"])}),
-    },
-    optional={"provider_specific_fields": JSON, "extra_content": JSON},
-)
-MESSAGE = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "x"])},
-    optional={
-        "content": st.text(max_size=8) | st.lists(PART, max_size=3) | JSON,
-        "tool_call_id": st.sampled_from(["a", "b", ""]),
-        "name": st.text(max_size=3),
-        "tool_calls": st.lists(CALL, max_size=2),
-        "provider_specific_fields": JSON,
-        "extra_content": JSON,
-        "images": st.lists(PART, max_size=2) | JSON,
-    },
-)
 TOOL = st.fixed_dictionaries(
     {},
     optional={
@@ -78,37 +44,14 @@ BODY = st.fixed_dictionaries(
 @settings(max_examples=500, deadline=None)
 @given(BODY, st.integers(0, 3000), st.sampled_from([STUDIO, VERTEX]), st.sampled_from(["gemini-2.5-x", "gemini-3-x"]))
 def test_any_body_is_translated_or_refused(caller: dict[str, Any], limit: int, host: Host, model: str) -> None:
-    try:
-        request = encode(json.dumps(caller).encode(), gemini(model), host=host, stream=False, output_tokens_limit=limit)
-    except GatewayError as error:
-        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
+    body = Asking(partial(encode, host=host), gemini(model), {}).translated(caller, limit=limit)
+    if body is None:
         return
-    body = json.loads(request.body)
     assert not limit or 0 < body["generationConfig"]["maxOutputTokens"] <= limit
     turns = body["contents"]
     assert all(turn["parts"] and turn["role"] in ("user", "model") for turn in turns)
     models = [turn["role"] == "model" for turn in turns]
     assert not any(before and after for before, after in itertools.pairwise(models))
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | JSON.map(lambda value: json.dumps(value).encode())
-)
-def test_any_bytes_are_translated_or_refused(body: bytes) -> None:
-    try:
-        encode(body, gemini(), host=STUDIO, stream=True, output_tokens_limit=0)
-    except GatewayError as error:
-        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
-
-
-@pytest.mark.parametrize(
-    "member", ["messages", "tools", "thinking", "generation_config", "never_heard_of", "stop", "response_format"]
-)
-def test_a_bottomless_body_is_refused(member: str) -> None:
-    deep = f'{{"messages":[],"{member}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
-    with pytest.raises(GatewayError):
-        encode(deep, gemini(), host=STUDIO, stream=False, output_tokens_limit=0)
 
 
 @pytest.mark.parametrize("depth", range(40, 1100, 53))

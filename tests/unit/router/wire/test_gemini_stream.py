@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from gateway.v1 import common_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionChunk
 
 from router.catalog import Deployment
 from router.wire.base import StreamEnd
@@ -22,10 +20,11 @@ from router.wire.gemini import stream as stream_module
 from router.wire.gemini.cutter import StreamCutter
 from router.wire.gemini.stream import ContentStream
 from services.errors import Reason
+from tests.strategies import CUTS
+from tests.streams import DONE, as_values, assert_alike_in_pieces, cut, deltas_in, events_in, fed
 
 CASES = Path(__file__).parents[3] / "conformance" / "wire" / "gemini" / "streams"
 TEXT = (CASES / "text.sse").read_bytes()
-DONE = b"data: [DONE]\n\n"
 USAGE = common_pb2.TokenUsage(input_tokens=100, output_tokens=5, cache_read_tokens=30, reasoning_tokens=2)
 ROLE = {"role": "assistant", "content": ""}
 
@@ -36,16 +35,7 @@ def gemini(deployment: Deployment) -> Deployment:
 
 
 def run(deployment: Deployment, pieces: Iterable[bytes], *, show_usage: bool = False) -> tuple[bytes, StreamEnd]:
-    """Feed a stream as the engine does: no further than an error or the terminator."""
-    stream = ContentStream(deployment, show_usage=show_usage, created=7)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
+    return fed(ContentStream(deployment, show_usage=show_usage, created=7), pieces)
 
 
 def of_case(deployment: Deployment, name: str) -> tuple[list[dict[str, Any]], StreamEnd]:
@@ -53,22 +43,9 @@ def of_case(deployment: Deployment, name: str) -> tuple[list[dict[str, Any]], St
     return deltas_in(out), end
 
 
-def events_in(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(event.removeprefix("data: ")) for event in out.decode().split("\n\n") if event]
-
-
-def deltas_in(out: bytes) -> list[dict[str, Any]]:
-    return [event["choices"][0]["delta"] for event in events_in(out) if event["choices"]]
-
-
 def event(*parts: dict[str, Any], usage: dict[str, Any] | None = None, **members: Any) -> bytes:
     candidate = {"content": {"role": "model", "parts": list(parts)}, **members}
     return f"data: {json.dumps({'candidates': [candidate], 'responseId': 'r', 'usageMetadata': usage})}\n\n".encode()
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
 
 
 COUNTED = {"promptTokenCount": 9, "candidatesTokenCount": 3, "totalTokenCount": 12}
@@ -325,18 +302,15 @@ OBJECTS = st.lists(st.dictionaries(st.text(max_size=3), OBJECT, max_size=3), max
     objects=OBJECTS,
     space=st.sampled_from(["", "\n", " \r\n", "\n\n"]),
     indent=st.sampled_from([None, 1]),
-    data=st.data(),
+    cuts=CUTS,
 )
 def test_an_array_is_cut_into_its_objects_whatever_the_pieces(
-    objects: list[dict[str, Any]], space: str, indent: int | None, data: st.DataObject
+    objects: list[dict[str, Any]], space: str, indent: int | None, cuts: list[int]
 ) -> None:
     text = space + "[" + f"{space},{space}".join(json.dumps(each, indent=indent) for each in objects) + "]" + space
     sent = text.encode()
-    cuts = data.draw(st.lists(st.integers(0, len(sent)), max_size=6))
     cutter = StreamCutter()
-    found = []
-    for start, stop in itertools.pairwise([0, *sorted(cuts), len(sent)]):
-        found += cutter.feed(sent[start:stop])
+    found = [each for piece in cut(sent, cuts) for each in cutter.feed(piece)]
     assert [json.loads(each) for each in found] == objects
     assert cutter.rest() == b""
 
@@ -380,15 +354,8 @@ STREAM = st.lists(EVENT | OTHER | st.binary(max_size=6), max_size=8).map(b"".joi
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=STREAM, cuts=st.lists(st.integers(0, 1500), max_size=6))
+@given(data=STREAM, cuts=CUTS)
 def test_any_bytes_in_any_pieces_give_the_same_chunks_that_the_sdk_reads(
     gemini: Deployment, data: bytes, cuts: list[int]
 ) -> None:
-    whole, end = run(gemini, [data], show_usage=True)
-    edges = [0, *sorted(cuts), len(data)]
-    pieces = [data[start:stop] for start, stop in itertools.pairwise(edges)]
-    out, split_end = run(gemini, pieces, show_usage=True)
-    assert out == whole
-    assert as_values(split_end) == as_values(end)
-    for chunk in events_in(out):
-        ChatCompletionChunk.model_validate_json(json.dumps(chunk), strict=True)
+    assert_alike_in_pieces(lambda pieces: run(gemini, pieces, show_usage=True), data, cuts)

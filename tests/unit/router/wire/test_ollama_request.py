@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from router.catalog import Deployment
 from router.wire.ollama.request import encode
-from services.errors import GatewayError, Reason
+from services.errors import GatewayError
+from tests.asking import Asking
+from tests.strategies import JSON, MESSAGE
 
 USER = {"role": "user", "content": "Hi"}
 ASKED = {"messages": [USER]}
@@ -27,18 +29,8 @@ def ollama(model: str = "example:4b", **members: Any) -> Deployment:
     return dataclasses.replace(base, **members)
 
 
-def sent(caller: dict[str, Any], to: Deployment | None = None, *, limit: int = 0) -> dict[str, Any]:
-    body = json.dumps({"model": "local", **ASKED, **caller}).encode()
-    decoded = json.loads(encode(body, to or ollama(), stream=False, output_tokens_limit=limit).body)
-    assert isinstance(decoded, dict)
-    return decoded
-
-
-def refused(caller: dict[str, Any], to: Deployment | None = None) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        sent(caller, to)
-    assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
-    return caught.value
+asking = Asking(encode, ollama(), ASKED)
+sent, refused = asking.sent, asking.refused
 
 
 def turns(*messages: dict[str, Any]) -> list[dict[str, Any]]:
@@ -180,7 +172,6 @@ def test_a_picture_may_come_as_a_file_and_with_a_result() -> None:
     "given",
     [
         {"logit_bias": {"1": 5}},
-        {"parallel_tool_calls": False},
         {"store": True},
         {"modalities": ["text", "audio"]},
         {"functions": []},
@@ -207,7 +198,6 @@ def test_a_call_cannot_be_demanded(choice: object) -> None:
 @pytest.mark.parametrize(
     ("caller", "param"),
     [
-        ({"n": 2}, "n"),
         ({"temperature": "hot"}, "temperature"),
         ({"options": 5}, "options"),
         ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
@@ -250,37 +240,6 @@ def test_defaults_yield_to_the_caller_and_extra_body_does_not() -> None:
     assert (body["raw"], body["beta"]) == (True, [1])
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-PART = st.fixed_dictionaries(
-    {"type": st.sampled_from(["text", "image_url", "file", "input_file", "refusal", "input_audio", "x"])},
-    optional={
-        "text": st.text(max_size=8),
-        "image_url": st.sampled_from(["data:image/png;base64,AA", "data:,", "https://x"]) | JSON,
-        "file": st.dictionaries(st.sampled_from(["file_data", "filename", "file_url"]), st.text(max_size=9)) | JSON,
-        "file_data": st.sampled_from(["data:text/plain;base64,gA==", "data:image/gif;base64,YQ=="]) | JSON,
-    },
-)
-MESSAGE = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "x"])},
-    optional={
-        "content": st.text(max_size=8) | st.lists(PART, max_size=3) | JSON,
-        "tool_call_id": st.text(max_size=8),
-        "reasoning_content": st.text(max_size=8),
-        "tool_calls": st.lists(
-            st.fixed_dictionaries(
-                {
-                    "id": st.text(max_size=4),
-                    "function": st.fixed_dictionaries({"name": st.text(), "arguments": st.text()}),
-                }
-            ),
-            max_size=2,
-        ),
-    },
-)
 BODY = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE, max_size=4)},
     optional={
@@ -296,21 +255,8 @@ BODY = st.fixed_dictionaries(
 @settings(max_examples=400, deadline=None)
 @given(BODY, st.integers(0, 3000))
 def test_any_body_is_translated_or_refused(caller: dict[str, Any], limit: int) -> None:
-    try:
-        body = json.loads(encode(json.dumps(caller).encode(), ollama(), stream=False, output_tokens_limit=limit).body)
-    except GatewayError as error:
-        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
+    body = asking.translated(caller, limit=limit)
+    if body is None:
         return
     assert not limit or 0 < body["options"]["num_predict"] <= limit
     assert all(isinstance(turn["content"], str) for turn in body["messages"])
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | JSON.map(lambda value: json.dumps(value).encode())
-)
-def test_any_bytes_are_translated_or_refused(body: bytes) -> None:
-    try:
-        encode(body, ollama(), stream=True, output_tokens_limit=0)
-    except GatewayError as error:
-        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST

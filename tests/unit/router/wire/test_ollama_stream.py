@@ -12,17 +12,17 @@ import pytest
 from gateway.v1 import common_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionChunk
 
 from router.catalog import Deployment
 from router.wire import ndjson
 from router.wire.base import StreamEnd
 from router.wire.ollama.stream import OllamaStream
 from services.errors import Reason
+from tests.strategies import CUTS, SMALL_TEXT
+from tests.streams import DONE, as_values, assert_alike_in_pieces, calls_in, deltas_in, events_in, fed
 
 CASES = Path(__file__).parents[3] / "conformance" / "wire" / "ollama" / "streams"
 TEXT = (CASES / "text.ndjson").read_bytes()
-DONE = b"data: [DONE]\n\n"
 USAGE = common_pb2.TokenUsage(input_tokens=26, output_tokens=9)
 
 
@@ -32,38 +32,12 @@ def ollama(deployment: Deployment) -> Deployment:
 
 
 def run(deployment: Deployment, pieces: Iterable[bytes], *, show_usage: bool = False) -> tuple[bytes, StreamEnd]:
-    """Feed a stream as the engine does: no further than an error or the terminator."""
-    stream = OllamaStream(deployment, show_usage=show_usage, created=7)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-def events_in(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(event.removeprefix("data: ")) for event in out.decode().split("\n\n") if event]
-
-
-def deltas_in(out: bytes) -> list[dict[str, Any]]:
-    return [event["choices"][0]["delta"] for event in events_in(out) if event["choices"]]
-
-
-def calls_in(out: bytes) -> list[dict[str, Any]]:
-    return [call for delta in deltas_in(out) for call in delta.get("tool_calls", ())]
+    return fed(OllamaStream(deployment, show_usage=show_usage, created=7), pieces)
 
 
 def line(message: object = None, **members: Any) -> bytes:
     given = {"model": "m", "created_at": "2030-01-01T00:00:00.000000001Z", "message": message, "done": False, **members}
     return json.dumps(given).encode() + b"\n"
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
 
 
 FINISH = line({"content": ""}, done=True, done_reason="stop", prompt_eval_count=26, eval_count=9)
@@ -206,17 +180,16 @@ def test_a_line_without_an_end_is_an_invalid_response(ollama: Deployment, monkey
     assert step.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
 
 
-SMALL = st.none() | st.text(max_size=5)
 CALL = st.fixed_dictionaries(
     {
         "function": st.fixed_dictionaries(
             {"name": st.text(max_size=3)}, optional={"arguments": st.none() | st.text(max_size=4) | st.just({"x": 1})}
         )
     },
-    optional={"id": SMALL},
+    optional={"id": SMALL_TEXT},
 )
 MESSAGE = st.fixed_dictionaries(
-    {}, optional={"content": SMALL, "thinking": SMALL, "tool_calls": st.none() | st.lists(CALL, max_size=2)}
+    {}, optional={"content": SMALL_TEXT, "thinking": SMALL_TEXT, "tool_calls": st.none() | st.lists(CALL, max_size=2)}
 )
 LINE = st.builds(
     lambda message, members: line(message, **members),
@@ -235,22 +208,8 @@ LINE = st.builds(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lines=st.lists(LINE, max_size=6), data=st.data())
+@given(lines=st.lists(LINE, max_size=6), cuts=CUTS)
 def test_any_lines_split_anyhow_give_the_same_chunks_that_the_sdk_reads(
-    ollama: Deployment, lines: list[bytes], data: st.DataObject
+    ollama: Deployment, lines: list[bytes], cuts: list[int]
 ) -> None:
-    whole = b"".join(lines)
-    out, end = run(ollama, [whole], show_usage=True)
-    for each in events_in(out):
-        ChatCompletionChunk.model_validate(each)
-    places = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
-    pieces = [whole[start:stop] for start, stop in zip([0, *places], [*places, len(whole)], strict=True)]
-    split_out, split_end = run(ollama, pieces, show_usage=True)
-    assert (split_out, as_values(split_end)) == (out, as_values(end))
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=60), ended=st.booleans())
-def test_any_bytes_are_a_stream_or_an_error(ollama: Deployment, data: bytes, ended: bool) -> None:
-    _, end = run(ollama, [data + b"\n" if ended else data])
-    assert end.error is not None
+    assert_alike_in_pieces(lambda pieces: run(ollama, pieces, show_usage=True), b"".join(lines), cuts)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 import random
 from collections.abc import Callable
@@ -17,28 +16,15 @@ from router.wire.base import StreamEnd
 from router.wire.openai.stream import ChatStream
 from router.wire.sse import MAX_EVENT_BYTES
 from services.errors import Reason
+from tests.strategies import CUTS
+from tests.streams import DONE, as_values, assert_alike_in_pieces, fed
 
 CASES = Path(__file__).parents[3] / "conformance" / "wire" / "openai"
 TEXT = (CASES / "text.sse").read_bytes()
-DONE = b"data: [DONE]\n\n"
 
 
 def run(deployment: Deployment, chunks: list[bytes], *, show_usage: bool = False) -> tuple[bytes, StreamEnd]:
-    """Feed a stream as the engine does: no further than an error or the terminator."""
-    stream = ChatStream(deployment, show_usage=show_usage)
-    out = b""
-    for chunk in chunks:
-        step = stream.feed(chunk)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
-
-
-def as_values(end: StreamEnd) -> tuple[object, ...]:
-    error = (end.error.reason, end.error.message, end.error.provider_status) if end.error else None
-    return (end.last, end.usage, end.content_bytes, end.content_events, end.finish_reason, error)
+    return fed(ChatStream(deployment, show_usage=show_usage), chunks)
 
 
 def events_of(data: bytes) -> list[Any]:
@@ -210,10 +196,13 @@ def test_an_error_in_plain_json_where_a_stream_was_asked_for_is_told(deployment:
     assert (end.error.reason, end.error.message) == (Reason.ERROR_REASON_PROVIDER_UNAVAILABLE, "no capacity")
 
 
-@given(data=st.lists(st.sampled_from([b'data: {"', b"choices", b'":[{', b'"delta":', b"[DONE]", b"\n\n", b"\xff"])))
+FRAGMENTS = st.sampled_from([b'data: {"', b"choices", b'":[{', b'"delta":', b"[DONE]", b"\n\n", b"\xff"])
+
+
+@given(data=st.lists(FRAGMENTS).map(b"".join), cuts=CUTS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_nothing_makes_it_raise(deployment: Deployment, data: list[bytes]) -> None:
-    run(deployment, data)
+def test_nothing_makes_it_raise(deployment: Deployment, data: bytes, cuts: list[int]) -> None:
+    assert_alike_in_pieces(lambda pieces: run(deployment, pieces), data, cuts, as_it_came=True)
 
 
 def test_text_that_never_closes_its_quotes_costs_no_time(deployment: Deployment) -> None:
@@ -250,11 +239,7 @@ def test_recorded_streams_do_not_mind_how_they_are_split(
         places = [0]
         while places[-1] < len(data):
             places.append(places[-1] + chance.randint(1, size))
-        parts = [data[start:end] for start, end in itertools.pairwise(places)]
-        whole_out, whole_end = run(deployment, [data])
-        out, end = run(deployment, parts)
-        assert out == whole_out, exchange["id"]
-        assert as_values(end) == as_values(whole_end), exchange["id"]
+        assert_alike_in_pieces(lambda pieces: run(deployment, pieces), data, places[:-1], as_it_came=True)
 
 
 def test_nothing_is_read_after_the_terminator(deployment: Deployment) -> None:

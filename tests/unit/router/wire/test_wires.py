@@ -2,12 +2,120 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from router.catalog import Deployment
 from router.wire import WIRES
+from router.wire.base import HttpRequest
 from router.wire.http import post
-from services.errors import Reason
+from services.errors import GatewayError, Reason
+from tests.aws_events import chunk, event
+from tests.strategies import ANY_BYTES, CUTS
+from tests.streams import DONE, assert_alike_in_pieces, fed
+
+# InvokeModel speaks the language of each model: one of each, and one whose answers come in no stream.
+INVOKED = (
+    "anthropic.claude-example-4-5",
+    "amazon.nova-x",
+    "openai.gpt-oss-x",
+    "meta.llama3-x",
+    "cohere.command-r-x",
+    "amazon.titan-text-x",
+)
+PLACE = {"vertex_project": "p", "vertex_location": "us-east5"}
+DEPLOYMENTS = [
+    Deployment("d", "m", "provider", model, "https://provider.example", "key", wire=name, options=PLACE)
+    for name in WIRES
+    for model in ([f"invoke/{model}" for model in INVOKED] if name == "bedrock_invoke" else ["model-example"])
+]
+# Members that callers may nest without end, known to some wires or to none.
+NESTED = (
+    "extra_body",
+    "generation_config",
+    "logit_bias",
+    "messages",
+    "never_heard_of",
+    "options",
+    "outputConfig",
+    "output_config",
+    "response_format",
+    "stop",
+    "thinking",
+    "tools",
+)
+
+every_deployment = pytest.mark.parametrize(
+    "deployment", [pytest.param(each, id=f"{each.wire}: {each.provider_model}") for each in DEPLOYMENTS]
+)
+
+# Bytes bare, and in each of the frames that some wire cuts streams into.
+FRAMED = st.one_of(
+    ANY_BYTES,
+    ANY_BYTES.map(lambda data: b"data: " + data + b"\n\n"),
+    ANY_BYTES.map(lambda data: data + b"\n"),
+    ANY_BYTES.map(chunk),
+    st.builds(lambda name, data: event(name, delta=data.decode(errors="replace")), st.text(max_size=8), ANY_BYTES),
+)
+
+
+@every_deployment
+@settings(max_examples=200)
+@given(body=ANY_BYTES, stream=st.booleans())
+def test_any_bytes_are_translated_or_refused(deployment: Deployment, body: bytes, stream: bool) -> None:
+    wire = WIRES[deployment.wire](lambda: 0.0)
+    try:
+        request = wire.encode(body, deployment, stream=stream, output_tokens_limit=9)
+    except GatewayError as error:
+        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
+    else:
+        assert json.loads(request.body)
+
+
+@every_deployment
+@pytest.mark.parametrize("member", NESTED)
+def test_a_bottomless_body_is_refused(deployment: Deployment, member: str) -> None:
+    deep = f'{{"messages":[],"{member}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
+    with pytest.raises(GatewayError) as caught:
+        WIRES[deployment.wire](lambda: 0.0).encode(deep, deployment, stream=False, output_tokens_limit=0)
+    assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
+
+
+@every_deployment
+@settings(max_examples=200)
+@given(body=ANY_BYTES)
+@example(b"[" * 100_000)
+@example(b'{"choices":[{"message":{"content":[1]}}],"usage":[]}')
+def test_any_bytes_as_an_answer_are_one_or_a_failure_of_the_provider(deployment: Deployment, body: bytes) -> None:
+    try:
+        answer = WIRES[deployment.wire](lambda: 0.0).decode(body, deployment)
+    except GatewayError as error:
+        assert error.provider == "provider"
+    else:
+        assert json.loads(answer.body)
+
+
+@every_deployment
+@settings(max_examples=200)
+@given(data=FRAMED, cuts=CUTS)
+@example(DONE, [])
+@example(b"[" * 100_000, [])
+def test_any_bytes_as_a_stream_are_a_failure_of_the_provider_whatever_the_pieces(
+    deployment: Deployment, data: bytes, cuts: list[int]
+) -> None:
+    wire, request = WIRES[deployment.wire](lambda: 0.0), HttpRequest("POST", "", {}, b"", show_usage=True)
+    # OpenAI's language is passed on as it came, so that nobody promises that the SDK reads it.
+    passed_on = deployment.wire == "openai" or "openai." in deployment.provider_model
+    end = assert_alike_in_pieces(
+        lambda pieces: fed(wire.stream(request, deployment), pieces), data, cuts, as_it_came=passed_on
+    )
+    # None of them is a whole answer.
+    assert end.error is not None
+    assert end.error.provider == "provider"
+    assert end.last == b""
 
 
 @pytest.mark.parametrize("name", WIRES)
