@@ -74,7 +74,7 @@ class Scene:
     # What costs are reckoned by.
     deployment: Deployment = PRICED
     listed: list[ledger_pb2.ListEntriesRequest] = field(default_factory=list)
-    # What an export is answered, page by page.
+    # What an export asks for, and is answered, page by page; unset: there is nothing.
     exported: list[ledger_pb2.ExportEntriesRequest] = field(default_factory=list)
     page: Callable[[ledger_pb2.ExportEntriesRequest], Awaitable[ledger_pb2.ExportEntriesResponse]] | None = None
     edge: Edge | None = None
