@@ -38,7 +38,7 @@ class DeliveryMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._entries = Counter(
             "tollhouse_delivery_entries",
-            "Entries by outcome: delivered; set_aside (their receiver refuses them); given_up (after a week, or dropped)",
+            "Entries by outcome: delivered; set_aside (their receiver refuses them); given_up (a week old, or gone)",
             ["sink", "outcome"],
             registry=registry,
         )
