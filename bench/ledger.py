@@ -29,7 +29,6 @@ from bench.processes import FakeProvider
 from bench.questions import BACK_MS, PATHS, SCOPES, Timing, ask_path, ask_sums
 from ledger.partitions import DAYS_AHEAD
 from ledger.store import Store
-from services.rpc import GrpcChannel
 
 # How often the ledger's memory is looked at.
 _LOOK_SECONDS = 0.2
@@ -171,15 +170,13 @@ async def _ask(gateway: Gateway, month: Month, times: int) -> bool:
     )
     print(
         f"{tables['hours']:,} rows of sums, {tables['tags']:,} by tag, {tables['bytes'] / 1e6:,.0f} MB of database; "
-        f"each question {times} times\n{'p50 ms':>8} {'p95 ms':>8}  question"
+        f"each question {times} times\n{'p50 ms':>8} {'p95 ms':>8} {'CPU ms':>8}  question"
     )
-    channel = GrpcChannel(gateway.addresses["ledger"], gateway.internal_token)
     timings = [
-        _told(await ask_sums(scope, back_ms, channel, sql, month, times))
+        _told(await ask_sums(scope, back_ms, gateway, sql, month, times))
         for back_ms in BACK_MS
         for scope in ("", *SCOPES)
     ]
-    await channel.close()
     of_month = await sql.fetchval(
         "SELECT sum(cost_nano_usd)::bigint FROM ledger.every_entry WHERE ledger.admitted_at(dispatch_id) < "
         "to_timestamp($1::bigint / 1000)",
@@ -201,7 +198,7 @@ async def _ask(gateway: Gateway, month: Month, times: int) -> bool:
 
 def _told(timing: Timing) -> Timing:
     fault = f"  VOID: {timing.faults[0]}" if timing.faults else ""
-    print(f"{timing.p50_ms:8.1f} {timing.p95_ms:8.1f}  {timing.name}{fault}", flush=True)
+    print(f"{timing.p50_ms:8.1f} {timing.p95_ms:8.1f} {timing.cpu_ms:8.1f}  {timing.name}{fault}", flush=True)
     return timing
 
 

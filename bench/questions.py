@@ -20,12 +20,14 @@ from gateway.v1 import ledger_pb2
 
 from bench.calls import DAY_MS, HOUR_MS, Month, Names
 from bench.gateway import Gateway
+from bench.measure import cpu_seconds
 from bench.processes import get
 from services.ids import lowest_at
 from services.methods import SUM_SPEND
-from services.transport import Channel
+from services.rpc import GrpcChannel
 
 _RPC_SECONDS = 30.0
+_HELD_TO_ENTRIES = 2
 # A slow answer is a finding, not a failure.
 _HTTP_SECONDS = 120.0
 
@@ -116,7 +118,13 @@ class Timing:
 
     name: str
     seconds: list[float]
+    cpu_seconds: float
     faults: list[str]
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of one answer, by all processes together: what other work on the machine does not change."""
+        return self.cpu_seconds / len(self.seconds) * 1000
 
     @property
     def p50_ms(self) -> float:
@@ -133,6 +141,7 @@ def ask_path(question: Question, gateway: Gateway, month: Month, spent_usd: floa
     """One path, as a client with the master key asks it."""
     dice = random.Random(question.path)
     seconds, faults = [], []
+    cpu_before = _cpu_seconds(gateway)
     for _ in range(times):
         query = {name: text.format_map(_names(dice, month)) for name, text in question.query.items()}
         url = f"{gateway.base_url}{question.path}?{urllib.parse.urlencode(query)}"
@@ -144,38 +153,47 @@ def ask_path(question: Question, gateway: Gateway, month: Month, spent_usd: floa
         if question.spend and abs(question.spend(answer) - spent_usd) > 1e-6:
             faults.append(f"${question.spend(answer)}, not ${spent_usd}")
     shown = "&".join(f"{name}={text}" for name, text in question.query.items())
-    return Timing(f"{question.path}{'?' + shown if shown else ''}", seconds, faults)
+    cpu = _cpu_seconds(gateway) - cpu_before
+    return Timing(f"{question.path}{'?' + shown if shown else ''}", seconds, cpu, faults)
 
 
 async def ask_sums(
-    scope: str, back_ms: int, channel: Channel, sql: asyncpg.Connection, month: Month, times: int
+    scope: str, back_ms: int, gateway: Gateway, sql: asyncpg.Connection, month: Month, times: int
 ) -> Timing:
     """SumSpend of one kind of scope ("": the gateway), since so long before the month's end; 0: ever."""
     dice = random.Random(scope)
-    seconds, faults = [], []
-    since = lowest_at(month.end_ms - back_ms) if back_ms else b""
-    for number in range(times):
-        request = ledger_pb2.SumSpendRequest(since_id=since)
-        condition, names = "true", []
-        if scope:
-            dimension, condition, every = SCOPES[scope]
-            names = [dice.choice(every)]
-            request.filters.add(dimension=dimension, values=names)
+    dimension, condition, every = SCOPES[scope] if scope else (ledger_pb2.SPEND_DIMENSION_UNSPECIFIED, "true", ())
+    since = lowest_at(month.end_ms - back_ms) if back_ms else bytes(16)
+    channel = GrpcChannel(gateway.addresses["ledger"], gateway.internal_token)
+    seconds, answers = [], []
+    cpu_before = _cpu_seconds(gateway)
+    for _ in range(times):
+        names = [dice.choice(every)] if every else []
+        filters = [ledger_pb2.SpendFilter(dimension=dimension, values=names)] if names else []
+        request = ledger_pb2.SumSpendRequest(since_id=since, filters=filters)
         started = time.perf_counter()
         answer = await channel.call(SUM_SPEND, request, timeout_seconds=_RPC_SECONDS)
         seconds.append(time.perf_counter() - started)
-        # From the entries, which takes far longer: of the first answers only.
-        if number < 2:
-            true = await sql.fetchval(
-                "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM ledger.every_entry "
-                f"WHERE {condition} AND dispatch_id >= ${len(names) + 1}",
-                *names,
-                uuid.UUID(bytes=since or bytes(16)),
-            )
-            if true != answer.cost_nano_usd:
-                faults.append(f"{answer.cost_nano_usd} nano-USD of {names}, not {true}")
+        answers.append((names, answer.cost_nano_usd))
+    cpu = _cpu_seconds(gateway) - cpu_before
+    await channel.close()
+    faults = []
+    # From the entries, which takes far longer: of the first answers only.
+    for names, found in answers[:_HELD_TO_ENTRIES]:
+        true = await sql.fetchval(
+            "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM ledger.every_entry "
+            f"WHERE {condition} AND dispatch_id >= ${len(names) + 1}",
+            *names,
+            uuid.UUID(bytes=since),
+        )
+        if true != found:
+            faults.append(f"{found} nano-USD of {names}, not {true}")
     when = f" since {back_ms / DAY_MS:.1f} days" if back_ms else ""
-    return Timing(f"SumSpend {scope or 'gateway'}{when}", seconds, faults)
+    return Timing(f"SumSpend {scope or 'gateway'}{when}", seconds, cpu, faults)
+
+
+def _cpu_seconds(gateway: Gateway) -> float:
+    return sum(cpu_seconds(gateway.roots).values())
 
 
 # A month's budget, a week's, an hour's: all of them begin in mid-hour.

@@ -200,7 +200,7 @@ class Inference:
         answer.request, answer.call = request, call
         connection.watch(call.on_gone)
         try:
-            if not request.body:
+            if call.needs_body:
                 await call.send_body(body)
             await (answer.stream(call, connection.corked) if peek.stream else answer.whole(call, connection.corked))
         finally:

@@ -253,7 +253,7 @@ class Admission:
 
     def _answer(self, asked: Asked, question: Question, result: Result | None, epoch: str, *, decided: bool) -> None:
         """Answer, or let the question wait for what is spent in a scope."""
-        if result is None and question.operation is not None and not question.operation.budgets:
+        if result is None and question.operation is not None and question.operation.limits and not question.is_hard:
             self._metrics.fallback.inc()
             result, epoch = self._fallback.decide(question.operation, self._now_ms()), ""
         match result:
@@ -268,7 +268,7 @@ class Admission:
                 self._wait_for_seed(asked, scope)
             case _ if question.refused is not None:
                 self._refuse(asked, question.refused)
-            case _ if question.operation is not None:
+            case _ if question.is_hard:
                 self._refuse(asked, unavailable("Budgets cannot be checked now; try again."))
             case _:
                 if not decided:

@@ -75,12 +75,12 @@ class Keys:
             # Before the rows: all of this version are there once it can be seen. Newer ones wait, for a key must not be
             # known before its owners.
             version = await self._store.version()
-            while True:
-                owners = await self._store.owners.changes(self._owner_place, version)
-                keys = await self._store.keys.changes(self._key_place, version)
+            more_owners = more_keys = version > self._read
+            while more_owners or more_keys:
+                owners = await self._store.owners.changes(self._owner_place, version) if more_owners else []
+                keys = await self._store.keys.changes(self._key_place, version) if more_keys else []
                 self._take_over(owners, keys)
-                if len(owners) < PAGE and len(keys) < PAGE:
-                    break
+                more_owners, more_keys = len(owners) == PAGE, len(keys) == PAGE
             self._read = max(self._read, version)
             self._reached = max(self._reached, version)
             self._good_until = self._clock() + GOOD_FOR_SECONDS

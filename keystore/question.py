@@ -45,6 +45,11 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     organization_id: str = ""
     model: str = ""
 
+    @property
+    def is_hard(self) -> bool:
+        """Whether a budget may refuse it; shadow budgets do not."""
+        return self.operation is not None and not all(budget.shadow for budget in self.operation.budgets)
+
     def is_as(self, other: Question) -> bool:
         """Whether nothing that decides differs."""
         return (

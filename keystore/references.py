@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keystore.change import Change
-from keystore.policy.owners import Kind, Owner
+from keystore.policy.owners import Key, Kind, Owner
 from keystore.policy.terms import Terms
 from keystore.rows import OwnerRow
 from services.errors import GatewayError, Reason
@@ -22,6 +22,15 @@ async def demand_budget(change: Change, *terms: Terms | None) -> None:
     for each in terms:
         if each is not None and each.budget_id:
             await demand(change, Kind.BUDGET, each.budget_id, "budget_id")
+
+
+async def demand_places(change: Change, key: Key) -> None:
+    """A key may name a team or an organisation that nobody has made, as in LiteLLM, but none that was deleted: its keys
+    went with it. NOT_FOUND names it."""
+    places = ((Kind.TEAM, key.team_id, "team_id"), (Kind.ORGANIZATION, key.organization_id, "organization_id"))
+    for kind, owner_id, param in places:
+        if owner_id and await change.owners.is_gone(kind, owner_id):
+            raise not_found(kind, owner_id, param)
 
 
 async def make_user(change: Change, user_id: str, by: str, now_ms: int) -> None:

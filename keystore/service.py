@@ -16,7 +16,7 @@ from keystore.members import MAX_DURATION_SECONDS, changed, check, check_members
 from keystore.policy.operations import Balance
 from keystore.policy.owners import Key
 from keystore.policy.standing import Standings
-from keystore.references import demand_budget, make_user
+from keystore.references import demand_budget, demand_places, make_user
 from keystore.rows import KeyRow
 from keystore.spending import Spending
 from keystore.store import Store
@@ -90,6 +90,7 @@ class KeysService:
         row = new_row(request.key, secret, token, duration_seconds=request.duration_seconds, by=by, now_ms=now_ms)
         async with self._store.change(by, now_ms) as change:
             await demand_budget(change, row.key.terms)
+            await demand_places(change, row.key)
             await make_user(change, row.key.user_id, by, now_ms)
             await change.insert_key(row)
         await self._announcer.announce_if_possible(change.version)
@@ -248,6 +249,7 @@ class KeysService:
                     raise _not_found()
                 if now.version == found.version:
                     await demand_budget(change, after.key.terms)
+                    await demand_places(change, after.key)
                     await make_user(change, after.key.user_id, by, self._now_ms())
                     await change.update_key(found, after, action)
                     return after, change.version

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import asyncpg
 
-# Rows of one read of the feed: a few milliseconds of the event loop.
-PAGE = 1_000
+# Rows of one read of the feed: at some 12 microseconds each, 3 ms of the event loop.
+PAGE = 250
 
 
 class Asks(Protocol):

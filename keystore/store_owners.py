@@ -48,6 +48,7 @@ FROM unnest($1::text[], $2::text[]) AS gone (kind, id) WHERE o.kind = gone.kind 
 """
 
 _FIND = f"SELECT {_COLUMNS} FROM keystore.owners WHERE kind = $1 AND id = ANY($2) AND NOT deleted"  # noqa: S608
+_IS_GONE = "SELECT EXISTS (SELECT FROM keystore.owners WHERE kind = $1 AND id = $2 AND deleted) AS gone"
 _OF_USERS = f"SELECT {_COLUMNS} FROM keystore.owners WHERE user_id = ANY($1) AND NOT deleted"  # noqa: S608
 _OF_TEAMS = f"SELECT {_COLUMNS} FROM keystore.owners WHERE team_id = ANY($1) AND NOT deleted"  # noqa: S608
 _OF_ORGANIZATIONS = f"SELECT {_COLUMNS} FROM keystore.owners WHERE organization_id = ANY($1) AND NOT deleted"  # noqa: S608
@@ -98,6 +99,10 @@ class StoredOwners:
     async def find(self, kind: Kind, ids: Sequence[str]) -> list[OwnerRow]:
         """Those of one kind with these ids."""
         return await self._rows(_FIND, kind.value, ids)
+
+    async def is_gone(self, kind: Kind, owner_id: str) -> bool:
+        """Whether there was one of this kind with this id, and is none now."""
+        return bool((await self._server.fetch(_IS_GONE, kind.value, owner_id))[0]["gone"])
 
     async def of_users(self, user_ids: Sequence[str]) -> list[OwnerRow]:
         """All memberships of some users."""

@@ -37,7 +37,7 @@ class Exchange(Generic[Up, Down]):
     path: str
     up: type[Up]
     down: type[Down]
-    # The messages that carry them: one repeated field, `frames`.
+    # The messages that carry them: one repeated field, `frames`, whose number is 1 (`backlog.py`).
     up_batch: Any
     down_batch: Any
 

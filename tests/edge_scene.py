@@ -111,14 +111,16 @@ class Scene:
 
         async def list_entries(request: ledger_pb2.ListEntriesRequest) -> ledger_pb2.ListEntriesResponse:
             self.listed.append(request)
-            return ledger_pb2.ListEntriesResponse(entries=self.entries)
+            # All of them are one page.
+            return ledger_pb2.ListEntriesResponse(entries=[] if request.before_id else self.entries)
+
+        async def reprice(request: ledger_pb2.RepriceRequest) -> ledger_pb2.RepriceResponse:
+            costs = [priced.cost_nano_usd for priced in request.entries]
+            return ledger_pb2.RepriceResponse(entries=len(costs), cost_nano_usd=sum(costs))
 
         async def export(request: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
             self.exported.append(request)
             return await self.page(request) if self.page is not None else ledger_pb2.ExportEntriesResponse()
-
-        async def reprice(request: ledger_pb2.RepriceRequest) -> ledger_pb2.RepriceResponse:
-            return ledger_pb2.RepriceResponse()
 
         return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export, REPRICE: reprice}
 

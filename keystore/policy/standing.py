@@ -300,7 +300,9 @@ class Standings:
             for name in line.terms.models
             if (group := self._directory.owner(Kind.ACCESS_GROUP, name)) is not None
         }
-        allowed = compiled(line.terms.models, {**self._groups, **owned} if owned else self._groups)
+        # A group that somebody has made, and that deployments name too, stands for both.
+        groups = {name: members | self._groups.get(name, frozenset()) for name, members in owned.items()}
+        allowed = compiled(line.terms.models, {**self._groups, **groups} if groups else self._groups)
         return None if allowed.everything else Rule(line.whose, allowed)
 
 

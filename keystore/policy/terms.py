@@ -83,8 +83,6 @@ def filled(own: Terms, others: Iterable[Terms | None]) -> Terms:
         money = {}
         if own.max_budget_nano_usd is None:
             money = {"max_budget_nano_usd": other.max_budget_nano_usd, "budget_duration": other.budget_duration}
-        elif not own.budget_duration and other.max_budget_nano_usd == own.max_budget_nano_usd:
-            money = {"budget_duration": other.budget_duration}
         own = msgspec.structs.replace(own, shadow=own.shadow or other.shadow, **limits, **lists, **money)
     return own
 

@@ -400,7 +400,6 @@ NOT_YET = pytest.mark.xfail(strict=True, raises=AssertionError, reason="not ther
     ("method", "path", "body"),
     [
         pytest.param("GET", "/ui/", None, id="a spend dashboard"),
-        pytest.param("POST", "/team/new", {"team_alias": "a"}, id="teams, with limits by default_team_settings"),
         pytest.param(
             *("POST", "/model/new", {"model_name": "m", "litellm_params": {"model": "openai/gpt-4o"}}),
             id="STORE_MODEL_IN_DB",

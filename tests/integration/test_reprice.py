@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import httpx
+import pytest
+from gateway.v1 import common_pb2, ledger_pb2
 
+from edge.admin import reprice
+from services.ids import IdMint, to_text
+from tests.edge_scene import PRICED, Scene
 from tests.fake_provider import FakeProvider
 
 # The same model twice, once with a price: as if it were stated later.
@@ -54,3 +60,35 @@ async def test_calls_without_a_price_are_repriced(stack, fake_provider: FakeProv
         spent = round(3 * COST_USD, 9)
         assert (await client.get("/global/spend")).json()["spend"] == spent
         assert (await client.get("/key/info", params={"key": key})).json()["info"]["spend"] == spent
+
+
+async def test_what_was_billed_for_two_deployments_stays_unpriced(scene: Scene) -> None:
+    """Its usage is that of both together, and nobody knows whose is what."""
+    mint = IdMint()
+    scene.deployment = replace(PRICED, id="d")
+    usage = common_pb2.TokenUsage(input_tokens=1_000)
+    both = [ledger_pb2.Attempt(deployment_id=name) for name in ("other", "d")]
+    twice = [ledger_pb2.Attempt(deployment_id="d")] * 2
+    scene.entries = [
+        ledger_pb2.Entry(dispatch_id=mint.new(), deployment_id="d", usage=usage, attempts=attempts)
+        for attempts in (both, twice, [])
+    ]
+    async with scene.client() as client:
+        answer = (await client.post("/spend/reprice", json={})).json()
+    # 1,000 tokens at $2.50 a million.
+    assert answer == {"repriced": 2, "spend": 0.005, "still_unpriced": 1, "next": None}
+
+
+async def test_a_request_ends_and_tells_where_to_go_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reprice, "MAX_ENTRIES", 2)
+    mint = IdMint()
+    scene.entries = [ledger_pb2.Entry(dispatch_id=mint.new()) for _ in range(2)]
+    async with scene.client() as client:
+        asked = {"start_date": "2026-01-01", "end_date": "2026-01-31", "model": "m"}
+        following = (await client.post("/spend/reprice", json=asked)).json()["next"]
+        assert following == to_text(scene.entries[-1].dispatch_id)
+        assert (await client.post("/spend/reprice", json={**asked, "before": following})).json()["next"] is None
+    first, second = scene.listed
+    assert (first.unpriced, first.start_ms, first.end_ms) == (True, 1_767_225_600_000, 1_769_904_000_000)
+    assert first.filters == [ledger_pb2.SpendFilter(dimension=ledger_pb2.SPEND_DIMENSION_MODEL_GROUP, values=["m"])]
+    assert second.before_id == scene.entries[-1].dispatch_id

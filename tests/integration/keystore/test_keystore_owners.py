@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -12,7 +13,18 @@ from gateway.v1.errors_pb2 import ErrorReason as Reason
 from keystore.policy.owners import Kind
 from services.errors import GatewayError
 from services.ids import IdMint
-from services.methods import CREATE_OWNER, DELETE_OWNERS, GET_KEY, GET_OWNERS, LIST_OWNERS, UPDATE_KEY, UPDATE_OWNER
+from services.methods import (
+    CREATE_OWNER,
+    DELETE_KEYS,
+    DELETE_OWNERS,
+    GET_KEY,
+    GET_OWNERS,
+    LIST_KEYS,
+    LIST_OWNERS,
+    SET_KEY_BLOCKED,
+    UPDATE_KEY,
+    UPDATE_OWNER,
+)
 
 Terms, ModelTerms = keystore_pb2.Terms, keystore_pb2.ModelTerms
 
@@ -359,3 +371,72 @@ async def test_more_than_fits_into_an_answer_is_refused_and_not_sent(keystore: A
         await _create(keystore, "customer", f"c{number}", metadata_json=large)
     assert await _refused(_list(keystore, "customer", size=20)) == (INVALID, "size")
     assert (await _list(keystore, "customer", size=10))[1] == 20
+
+
+async def test_no_key_comes_into_a_team_that_goes(start_keystore: Any) -> None:
+    """Keys are made at one keystore while the team is deleted at another: those that were in time go with it."""
+    first, second = await start_keystore(), await start_keystore()
+    for attempt in range(10):
+        team = f"t{attempt}"
+        await _create(first, "team", team)
+        loose, _ = await first.create_key()
+        move = keystore_pb2.UpdateKeyRequest(name=loose, members=["team_id"], key=keystore_pb2.Key(team_id=team))
+        outcomes = await asyncio.gather(
+            *(second.create_key(team_id=team) for _ in range(5)),
+            _delete(first, "team", team),
+            second.call(UPDATE_KEY, move),
+            *(second.create_key(team_id=team) for _ in range(5)),
+            return_exceptions=True,
+        )
+        refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        assert {(error.reason, error.param) for error in refused if isinstance(error, GatewayError)} <= {
+            (NOT_FOUND, "team_id"),
+            (NOT_FOUND, "key"),
+        }
+        assert outcomes[5] == [team]
+        request = keystore_pb2.ListKeysRequest(page=1, size=100, team_id=team)
+        assert (await first.call(LIST_KEYS, request)).total_count == 0
+        assert await _refused(first.create_key(team_id=team)) == (NOT_FOUND, "team_id")
+        await _create(first, "team", team)
+        await first.create_key(team_id=team)
+
+
+async def test_directories_are_what_is_stored_whatever_was_changed_at_once(start_keystore: Any) -> None:
+    first, second = await start_keystore(), await start_keystore()
+    chance = random.Random(1)
+    ids = [f"o{number}" for number in range(6)]
+    secrets = [(await first.create_key())[0] for _ in range(6)]
+
+    def change(keystore: Any) -> Any:
+        owner_id, blocked, secret = chance.choice(ids), chance.random() < 0.5, chance.choice(secrets)
+        return chance.choice(
+            [
+                lambda: _create(keystore, "team", owner_id),
+                lambda: _create(keystore, "team_member", team_id=owner_id, user_id=chance.choice("uvw")),
+                lambda: _update(keystore, "team", owner_id, blocked=blocked),
+                lambda: _delete(keystore, "team", owner_id),
+                lambda: _delete(keystore, "user", chance.choice("uvw")),
+                lambda: keystore.create_key(team_id=owner_id, user_id=chance.choice("uvw")),
+                lambda: keystore.call(SET_KEY_BLOCKED, keystore_pb2.SetKeyBlockedRequest(name=secret, blocked=blocked)),
+                lambda: keystore.call(DELETE_KEYS, keystore_pb2.DeleteKeysRequest(names=[secret])),
+            ]
+        )()
+
+    for _ in range(12):
+        changes = [change(chance.choice([first, second])) for _ in range(20)]
+        for outcome in await asyncio.gather(*changes, return_exceptions=True):
+            assert not isinstance(outcome, BaseException) or isinstance(outcome, GatewayError), outcome
+    for keystore in (first, second):
+        keys, directory = keystore.role._keys, keystore.role._keys.directory
+        await keys.read_feed()
+        rows = await keystore.role._store.keys.changes((0, ""), keys.version)
+        for row in rows:
+            known = directory.key_by_id(row.key.key_id)
+            assert (known is None) is row.deleted
+            assert known is None or (known.blocked, known.team_id) == (row.key.blocked, row.key.team_id)
+        owners = await keystore.role._store.owners.changes((0, "", ""), keys.version)
+        for row in owners:
+            known = directory.owner(row.owner.kind, row.owner.id)
+            assert (known is None) is row.deleted
+            assert known is None or (known.blocked, known.user_id) == (row.owner.blocked, row.owner.user_id)
+        assert min(len([row for row in each if not row.deleted]) for each in (rows, owners)) > 0
