@@ -19,6 +19,7 @@ from router.wire import WIRES
 from router.wire.base import Wire
 from tests.aws_events import chunk as aws_chunk
 from tests.aws_events import event as aws_event
+from tests.aws_events import message as aws_message
 
 # One piece is about what providers send at once: a token.
 PIECES = tuple(f" word-{number}" for number in range(20))
@@ -34,6 +35,8 @@ ASKED = {
     ],
     "max_tokens": 200,
     "temperature": 0.5,
+    # Some take no tools.
+    "drop_params": True,
     "tools": [
         {
             "type": "function",
@@ -180,9 +183,31 @@ def _ollama() -> Told:
     return Told("example", {**said(TEXT), **counts}, events)
 
 
+def _tgi() -> Told:
+    details = {"finish_reason": "eos_token", "generated_tokens": USAGE[1], "input_length": USAGE[0]}
+    events = _sse(
+        *({"index": at, "token": {"text": piece, "special": False}} for at, piece in enumerate(PIECES)),
+        {"token": {"text": "</s>", "special": True}, "generated_text": TEXT, "details": details},
+    )
+    return Told("org/example", {"generated_text": TEXT, "details": details}, events)
+
+
+def _in_parts(told: Told) -> Told:
+    """In the envelope of SageMaker."""
+    headers = {":message-type": "event", ":event-type": "PayloadPart"}
+    return Told("endpoint", told.answer, [aws_message(headers, event) for event in told.events])
+
+
+def _replicate() -> Told:
+    metrics = {"input_token_count": USAGE[0], "output_token_count": USAGE[1]}
+    answer = {"id": "p", "status": "succeeded", "output": list(PIECES), "metrics": metrics}
+    return Told("owner/example", answer, [json.dumps(answer).encode()])
+
+
 TOLD: dict[str, Callable[[], Told]] = {
     "openai": _openai,
     "anthropic": lambda: _anthropic("claude-example-4-5", _named),
+    "anthropic-hosted": lambda: _anthropic("claude-example-4-5", _named),
     "anthropic-vertex": lambda: _anthropic("claude-example-4-5", _named),
     "bedrock": _converse,
     "bedrock_invoke": _invoke,
@@ -191,6 +216,11 @@ TOLD: dict[str, Callable[[], Told]] = {
     "gemini": _gemini,
     "gemini-vertex": _gemini,
     "ollama": _ollama,
+    "replicate": _replicate,
+    "sagemaker": lambda: _in_parts(_tgi()),
+    "sagemaker-chat": lambda: _in_parts(_openai()),
+    "tgi": _tgi,
+    "watsonx": _openai,
 }
 
 
@@ -198,7 +228,8 @@ def measure(name: str) -> tuple[float, float, float]:
     """Microseconds a request, a whole answer, and a chunk. AssertionError when what comes out is not what was told."""
     told = TOLD[name]()
     wire: Wire = WIRES[name](lambda: 1.0)
-    deployment = Deployment("d", "bench", name, told.model, "https://provider.example", "key", wire=name)
+    url = "https://provider.example/ml/v1/text/chat"
+    deployment = Deployment("d", "bench", name, told.model, "https://provider.example", "key", wire=name, chat_url=url)
     body = json.dumps(ASKED).encode()
     streamed = json.dumps({**ASKED, "stream": True, "stream_options": {"include_usage": True}}).encode()
     answer = json.dumps(told.answer).encode()

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from structlog.typing import FilteringBoundLogger
 
+from edge.admin.caller import Callers
 from edge.admin.endpoint import AdminEndpoint, AdminRoute
 from edge.auth import Authenticator
 from edge.inference import Inference, Operation, Receive, Scope, Send
@@ -44,12 +45,15 @@ class App:
         inference: Callable[[Operation], Inference],
         admin: Sequence[AdminRoute],
         authenticator: Authenticator,
+        callers: Callers,
         log: FilteringBoundLogger,
     ) -> None:
         by_operation = {operation: inference(operation) for _, operation in OPERATIONS}
         self._inference = {path: by_operation[operation] for path, operation in OPERATIONS}
         routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in self._inference.items()]
-        routes += [Route(row.path, AdminEndpoint(row, authenticator, log), methods=[row.method]) for row in admin]
+        routes += [
+            Route(row.path, AdminEndpoint(row, authenticator, callers, log), methods=[row.method]) for row in admin
+        ]
         self._rest = Starlette(routes=routes, exception_handlers={HTTPException: _detail})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

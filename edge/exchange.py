@@ -44,6 +44,7 @@ class RouterCall:
         "gone",
         "head",
         "lost",
+        "needs_body",
         "number",
         "result",
         "sent",
@@ -51,6 +52,8 @@ class RouterCall:
 
     def __init__(self, router: RouterLink, number: int) -> None:
         self.number = number
+        # The body is still to be sent.
+        self.needs_body = False
         self.sent = False
         self.lost = False
         self.gone = False
@@ -213,16 +216,18 @@ class RouterLink:
         await self.stop()
 
     def open(self, request: router_pb2.Open, body: bytes) -> RouterCall:
-        """Begin a call, with its body if that fits, else `send_body` is to follow (`request.body` tells).
+        """Begin a call, with its body if that fits, else `send_body` is to follow (`needs_body` tells).
 
         When the link has just broken, the call is lost from the start.
         """
         self._number += 1
         call = RouterCall(self, self._number)
         self.calls[call.number] = call
-        if call.fits(body):
-            request.body = body
-        self.send(router_pb2.EdgeFrame(call=call.number, open=request))
+        frame = router_pb2.EdgeFrame(call=call.number, open=request)
+        call.needs_body = not call.fits(body)
+        if not call.needs_body:
+            frame.open.body = body
+        self.send(frame)
         if self._link is not None:
             self._link.open_calls = len(self.calls)
         return call

@@ -145,19 +145,24 @@ class Inference:
             stream=peek.stream,
             end_user_id=peek.end_user_id,
             requests_bound=peek.requests_bound,
+            open_ended=peek.open_ended,
         )
         if peek.tags:  # an empty list costs a message 1 us
             admit.tags.extend(peek.tags)
-        principal = hold = None
+        principal = hold = drop_params = None
+        model = peek.model
         try:
             reply = await self._admission.admit(admit)
             if reply.HasField("rate_limits"):
                 answer.limits = limit_headers(reply.rate_limits)
             if reply.HasField("refused"):
                 raise Refused.by(reply)
-            principal, hold = reply.admitted.principal, reply.admitted.hold
-            if reply.admitted.HasField("key_spent_nano_usd"):
-                answer.key_spent_nano_usd = reply.admitted.key_spent_nano_usd
+            admitted = reply.admitted
+            principal, hold = admitted.principal, admitted.hold
+            if admitted.HasField("key_spent_nano_usd"):
+                answer.key_spent_nano_usd = admitted.key_spent_nano_usd
+            model = admitted.model or peek.model
+            drop_params = admitted.drop_params if admitted.HasField("drop_params") else None
         except GatewayError as error:
             # With the keystore down the master key's calls go on, unheld (architecture, section 6).
             if not credential.master or error.reason != _UNAVAILABLE or self._admission.connected:
@@ -169,7 +174,7 @@ class Inference:
             dispatch_id=dispatch_id,
             call_id=answer.call_id,
             operation=self._operation.id,
-            model=peek.model,
+            model=model,
             stream=peek.stream,
             principal=principal,
             hold=hold,
@@ -177,6 +182,7 @@ class Inference:
             input_tokens_bound=peek.input_tokens_bound,
             wants_sent=not self._operation.stateless,
             requests_bound=peek.requests_bound,
+            drop_params=drop_params,
         )
 
     async def _dispatch(
@@ -194,7 +200,7 @@ class Inference:
         answer.request, answer.call = request, call
         connection.watch(call.on_gone)
         try:
-            if not request.body:
+            if call.needs_body:
                 await call.send_body(body)
             await (answer.stream(call, connection.corked) if peek.stream else answer.whole(call, connection.corked))
         finally:

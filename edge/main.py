@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from edge.admin.access_groups import AccessGroupAdmin
 from edge.admin.activity import ActivityAdmin
+from edge.admin.allowed import AllowedModels
+from edge.admin.audit import AuditAdmin
+from edge.admin.budgets import BudgetAdmin
+from edge.admin.caller import Callers
 from edge.admin.costs import CostAdmin
+from edge.admin.customers import CustomerAdmin
 from edge.admin.daily import DailySpend
 from edge.admin.directory import KeyDirectory
-from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
+from edge.admin.endpoint import AdminAnswer, AdminRequest, AdminRoute
 from edge.admin.export import SpendExport
 from edge.admin.health import HealthAdmin
+from edge.admin.key_lists import KeyLists
+from edge.admin.key_rights import KeyRights
 from edge.admin.keys import KeyAdmin
+from edge.admin.memberships import Memberships
 from edge.admin.models import ModelAdmin
+from edge.admin.organizations import OrganizationAdmin
+from edge.admin.owners import Owners
 from edge.admin.questions import SpendQuestions
 from edge.admin.receipts import Receipts
 from edge.admin.reports import SpendReports
 from edge.admin.reprice import RepriceAdmin
 from edge.admin.spend import SpendAdmin
+from edge.admin.tags import TagAdmin
+from edge.admin.team_members import TeamMemberAdmin
+from edge.admin.teams import TeamAdmin
+from edge.admin.users import UserAdmin
 from edge.admission import AdmissionClient
 from edge.app import App
 from edge.auth import Authenticator
@@ -30,11 +44,12 @@ from edge.exchange import Routers
 from edge.inference import Inference, Operation
 from edge.metrics import EdgeMetrics
 from edge.refusals import Refusals
+from services.admin_defaults import AdminDefaults
 from services.exposition import render
 from services.http_server import HttpServer
 from services.ids import IdMint
 from services.lifecycle import Runtime
-from services.transport import Handlers
+from services.transport import Channel, Handlers
 
 # Of the 10 s that a role has to stop.
 GRACE_SECONDS = 9
@@ -47,7 +62,9 @@ class Edge:
 
     def __init__(self, runtime: Runtime) -> None:
         keystore, ledger = runtime.channels["keystore"], runtime.channels["ledger"]
-        authenticator = Authenticator(runtime.settings.master_key)
+        authenticator = Authenticator(
+            runtime.settings.master_key, runtime.config.general_settings.litellm_key_header_name
+        )
         metrics = EdgeMetrics(runtime.registry)
         mint = IdMint()
         own_version = version("tollhouse")
@@ -73,26 +90,49 @@ class Edge:
         async def exposition(_: AdminRequest) -> AdminAnswer:
             return AdminAnswer(200, await render(runtime.registry), CONTENT_TYPE_LATEST)
 
-        directory = KeyDirectory(keystore, lambda: int(time.time() * 1000))
+        directory = KeyDirectory(keystore)
         questions = SpendQuestions(ledger, directory)
+        owners = Owners(keystore)
+        allowed = AllowedModels(owners, self._routers)
         # Everything but inference; what docs/reference/admin.md describes.
         self.admin_routes = [
             *HealthAdmin(self._admission, self._routers).routes(),
-            *ModelAdmin(directory, self._routers).routes(),
-            *KeyAdmin(keystore).routes(),
-            *SpendAdmin(ledger, keystore, questions, directory).routes(),
+            *ModelAdmin(allowed).routes(),
+            *self._management(keystore, owners, allowed, runtime.config.litellm_settings.admin),
+            *SpendAdmin(ledger, keystore, questions).routes(),
             *SpendExport(ledger).routes(),
-            *Receipts(ledger, directory).routes(),
-            *SpendReports(questions, directory).routes(),
+            *Receipts(ledger).routes(),
+            *SpendReports(questions, directory, owners).routes(),
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),
-            *CostAdmin(directory, self._routers).routes(),
+            *CostAdmin(allowed, self._routers).routes(),
             *RepriceAdmin(ledger, self._routers).routes(),
-            AdminRoute("GET", "/metrics", Access.MASTER, exposition),
+            AdminRoute("GET", "/metrics", exposition),
         ]
-        app = App(inference, self.admin_routes, authenticator, runtime.log)
+        app = App(inference, self.admin_routes, authenticator, Callers(keystore), runtime.log)
         self._server = HttpServer(app, runtime.http_host, runtime.http_port, GRACE_SECONDS)
         self._telling: asyncio.Task[None] | None = None
+
+    def _management(
+        self, keystore: Channel, owners: Owners, allowed: AllowedModels, defaults: AdminDefaults
+    ) -> list[AdminRoute]:
+        """Keys, and all whom calls are counted to beside them."""
+        rights = KeyRights(owners, allowed, defaults)
+        memberships = Memberships(owners)
+        keys = KeyAdmin(keystore, owners, rights, defaults)
+        return [
+            *keys.routes(),
+            *KeyLists(keystore, owners, rights).routes(),
+            *UserAdmin(keystore, owners, memberships, keys, rights, defaults).routes(),
+            *TeamAdmin(keystore, owners, memberships, allowed, defaults).routes(),
+            *TeamMemberAdmin(owners, memberships).routes(),
+            *CustomerAdmin(owners).routes(),
+            *OrganizationAdmin(owners, memberships).routes(),
+            *BudgetAdmin(owners).routes(),
+            *TagAdmin(owners).routes(),
+            *AccessGroupAdmin(owners, self._routers).routes(),
+            *AuditAdmin(keystore).routes(),
+        ]
 
     @property
     def handlers(self) -> Handlers:

@@ -27,13 +27,12 @@ from keystore.counters import MAX_OPERATIONS, Counters, Decision
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peer, Peers, Reply
-from keystore.policy.access import allows_the_same, refusal
 from keystore.policy.fallback import Fallback
 from keystore.policy.limits import MAX_LIMIT
 from keystore.policy.operations import (
+    Budget,
     Exceeded,
     Held,
-    Limit,
     Limited,
     Operation,
     Result,
@@ -41,9 +40,12 @@ from keystore.policy.operations import (
     Settled,
     Unknown,
 )
-from keystore.question import Question, ask, is_well_formed, name
+from keystore.policy.owners import Key
+from keystore.policy.standing import Standings
+from keystore.question import Question, ask, is_well_formed
 from keystore.secrets import Tokens
 from services.errors import GatewayError, Reason, internal, unavailable
+from services.ids import to_text
 from services.money import MAX_BUDGET_NANO_USD
 
 # Half of a round is kept for settlements while both wait: they are what gives budgets their money back.
@@ -92,8 +94,7 @@ class Admission:
         peers: Peers,
         counters: Counters,
         seed: Callable[[str], Awaitable[None]],
-        gateway_cap_nano_usd: int | None,
-        gateway_limit: Limit | None,
+        standings: Standings,
         now_ms: Callable[[], int],
         metrics: KeystoreMetrics,
         log: FilteringBoundLogger,
@@ -103,8 +104,7 @@ class Admission:
         self._peers = peers
         self._counters = counters
         self._seed = seed
-        self._gateway_cap_nano_usd = gateway_cap_nano_usd
-        self._gateway_limit = gateway_limit
+        self._standings = standings
         self._fallback = Fallback()
         self._now_ms = now_ms
         self._metrics = metrics
@@ -205,16 +205,20 @@ class Admission:
 
     def _question(self, asked: Asked) -> Question | None:
         """What is asked; None when that shows later, because the key must be looked up first."""
-        key = self._keys.by_token(asked.token)
+        key = self._key_of(asked)
         if asked.token and not self._keys.good:
             self._refuse(asked, unavailable("The keys cannot be read; try again."))
             return None
         if asked.token and key is None and not asked.looked_up and not self._keys.is_absent(asked.token):
             self._run_beside(self._look_up(asked))
             return None
-        return ask(
-            asked.admit, key, self._peers.prices, self._gateway_cap_nano_usd, self._now_ms(), self._gateway_limit
-        )
+        return self._ask(asked, key)
+
+    def _ask(self, asked: Asked, key: Key | None) -> Question:
+        return ask(asked.admit, key, self._keys.directory, self._standings, self._peers.prices, self._now_ms())
+
+    def _key_of(self, asked: Asked) -> Key | None:
+        return self._keys.directory.key_by_token(asked.token, self._now_ms())
 
     async def _decide(self, operations: Sequence[Operation]) -> Decision | None:
         begun = time.perf_counter()
@@ -231,32 +235,31 @@ class Admission:
         return decision
 
     def _is_outdated(self, asked: Asked, question: Question, result: Result | None) -> bool:
-        """Keys changed while the counters were asked: whether this one did, so that the answer is another one.
+        """Something changed while the counters were asked: whether it was of this call, so that the answer is another.
 
         Then the call is refused, or asked for again; it counts as two in its minute if the first was admitted.
         """
-        key = self._keys.by_token(asked.token)
-        if key is question.key:
-            return False
-        refused = refusal(key, asked.admit.model, self._now_ms())
-        if (refused is None) == (question.refused is None) and allows_the_same(key, question.key):
+        now = self._ask(asked, self._key_of(asked))
+        if now.is_as(question):
             return False
         if isinstance(result, Held):
             # Before it is asked again: what waits is settled in its order, and first of all in a round.
             self._settling.appendleft(_Settling(None, 0, Settle(asked.admit.dispatch_id, 0)))
-        if refused is None:
+        if now.refused is None:
             self._queue(asked)
         else:
-            self._refuse(asked, refused)
+            self._refuse(asked, now.refused)
         return True
 
     def _answer(self, asked: Asked, question: Question, result: Result | None, epoch: str, *, decided: bool) -> None:
         """Answer, or let the question wait for what is spent in a scope."""
-        if result is None and question.operation is not None and not question.operation.budgets:
+        if result is None and question.operation is not None and question.operation.limits and not question.is_hard:
             self._metrics.fallback.inc()
             result, epoch = self._fallback.decide(question.operation, self._now_ms()), ""
         match result:
             case Held():
+                if result.would_refuse is not None:
+                    self._report(asked, question, result.would_refuse)
                 self._admit(asked, question.admitted(asked.sequence, result, epoch))
             case Exceeded() | Limited():
                 self._metrics.refused.inc()
@@ -265,12 +268,24 @@ class Admission:
                 self._wait_for_seed(asked, scope)
             case _ if question.refused is not None:
                 self._refuse(asked, question.refused)
-            case _ if question.operation is not None:
+            case _ if question.is_hard:
                 self._refuse(asked, unavailable("Budgets cannot be checked now; try again."))
             case _:
                 if not decided:
                     self._metrics.unchecked.inc()
                 self._admit(asked, question.admitted_unheld(asked.sequence))
+
+    def _report(self, asked: Asked, question: Question, budget: Budget) -> None:
+        """A budget that only reports would have refused this call."""
+        account = question.applied.accounts[question.applied.budgets.index(budget)]
+        self._metrics.would_refuse.inc()
+        self._log.warning(
+            "budget_would_refuse",
+            whose=account.whose.value,
+            name=account.name,
+            model=asked.admit.model,
+            dispatch_id=to_text(asked.admit.dispatch_id),
+        )
 
     def _acknowledge(self, settling: Sequence[_Settling], results: Sequence[Result]) -> None:
         done: dict[Peer, tuple[int, int]] = {}
@@ -330,9 +345,9 @@ class Admission:
         away = error.reason == Reason.ERROR_REASON_UNAVAILABLE
         (self._metrics.unavailable if away else self._metrics.refused).inc()
         reply = Reply(sequence=asked.sequence, refused=error.to_proto())
-        key = self._keys.by_token(asked.token)
+        key = self._key_of(asked)
         if key is not None or not asked.token:
-            name(reply.principal, key, master=not asked.token)
+            self._ask(asked, key).name(reply.principal)
         self._reply(asked, reply)
 
     def _reply(self, asked: Asked, reply: Reply) -> None:

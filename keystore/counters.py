@@ -211,7 +211,11 @@ def encode(operation: Operation) -> list[Argument]:
     """An operation as the script reads it."""
     match operation:
         case Admit(dispatch_id, full, smallest, budgets) | Extend(dispatch_id, full, smallest, budgets):
-            rows = [word for budget in budgets for word in (budget.scope, budget.cap_nano_usd)]
+            rows = [
+                word
+                for budget in budgets
+                for word in (budget.scope, -1 - budget.cap_nano_usd if budget.shadow else budget.cap_nano_usd)
+            ]
             words = [dispatch_id, full, smallest, len(budgets), *rows]
             if isinstance(operation, Extend):
                 return ["extend", *words]
@@ -233,8 +237,13 @@ def decode(operation: Operation, answer: Sequence[Any]) -> Result:
     match operation, answer:
         case Extend(), [b"held", amount]:
             return Held(int(amount))
-        case Admit(), [b"held", amount, spent, *use]:
-            return Held(int(amount), _use(use) if use else None, None if spent is None else int(spent))
+        case Admit(_, _, _, budgets), [b"held", amount, spent, shadow, *use]:
+            return Held(
+                int(amount),
+                _use(use) if use else None,
+                None if spent is None else int(spent),
+                budgets[shadow - 1] if shadow else None,
+            )
         case Admit(), [b"limited", row, rate, *use]:
             return Limited(operation.limits[row - 1], Rate(rate), _use(use))
         case Extend(), [b"gone"]:

@@ -19,10 +19,12 @@ from keystore.counters import MAX_OPERATIONS, Counters
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
 from keystore.peers import Peer, Reply
-from keystore.policy.access import budget_refusal, key_scope
 from keystore.policy.operations import Budget, Exceeded, Extend, Held, Result
-from keystore.question import DISPATCH_ID_BYTES, budgets_of
+from keystore.policy.refusals import budget_refusal
+from keystore.policy.standing import NOTHING, Applied, Standings
+from keystore.question import DISPATCH_ID_BYTES
 from services.errors import GatewayError, Reason, internal, unavailable
+from services.ids import millis_of
 from services.money import MAX_BUDGET_NANO_USD
 
 # More than one router has streams: its own limit is 4,096 open calls.
@@ -45,13 +47,13 @@ class Extensions:
         self,
         keys: Keys,
         counters: Counters,
-        gateway_cap_nano_usd: int | None,
+        standings: Standings,
         metrics: KeystoreMetrics,
         log: FilteringBoundLogger,
     ) -> None:
         self._keys = keys
         self._counters = counters
-        self._gateway_cap_nano_usd = gateway_cap_nano_usd
+        self._standings = standings
         self._metrics = metrics
         self._log = log
         self._asked: deque[_Asked] = deque()
@@ -83,7 +85,7 @@ class Extensions:
     async def _decide(self, asked: Sequence[_Asked]) -> Sequence[Result | None]:
         """One round trip; None for what could not be decided."""
         try:
-            if any(each.extend.key_id and self._keys.by_id(each.extend.key_id) is None for each in asked):
+            if any(each.extend.key_id and self._keys.directory.key_by_id(each.extend.key_id) is None for each in asked):
                 # It was made at another keystore just now; or it was deleted.
                 await self._keys.read_feed()
             decision = await self._counters.decide([self._operation(each.extend) for each in asked])
@@ -95,16 +97,19 @@ class Extensions:
             return [None] * len(asked)
         return decision.results if decision.results is not None else [None] * len(asked)
 
+    def _applied(self, extend: keystore_pb2.Extend) -> tuple[Applied, list[Budget]]:
+        """What applies to the call, of the moment when it was admitted; and the budgets that it may have had then."""
+        key = self._keys.directory.key_by_id(extend.key_id) if extend.key_id else None
+        if extend.key_id and key is None:
+            return NOTHING, []  # of a deleted key there is no budget: its hold does not grow any more
+        call = (key, extend.model, extend.principal.end_user_id, extend.principal.tags)
+        return self._standings.applied(*call, millis_of(extend.dispatch_id)), self._standings.scopes_of_all_time(*call)
+
     def _operation(self, extend: keystore_pb2.Extend) -> Extend:
-        key = self._keys.by_id(extend.key_id) if extend.key_id else None
-        # Of a deleted key there is no budget: its hold does not grow any more.
-        budgets = budgets_of(key, self._gateway_cap_nano_usd)
-        if key is not None and key.max_budget_nano_usd is None:
-            # It may have had one when the call was admitted, and has been freed of it.
-            budgets = (Budget(key_scope(key.key_id), MAX_BUDGET_NANO_USD), *budgets)
+        applied, former = self._applied(extend)
         # No budget has more than this, and the script's numbers are exact up to it.
         wanted, smallest = (min(each, _MOST) for each in (extend.wanted_nano_usd, extend.smallest_nano_usd))
-        return Extend(extend.dispatch_id, wanted, smallest, budgets)
+        return Extend(extend.dispatch_id, wanted, smallest, (*applied.budgets, *former))
 
     def _answer(self, asked: _Asked, result: Result | None) -> None:
         match result:
@@ -114,13 +119,19 @@ class Extensions:
                 asked.peer.send(Reply(sequence=asked.sequence, extended=extended))
             case Exceeded():
                 self._metrics.extensions["refused"].inc()
-                _refuse(asked, budget_refusal(result, self._keys.by_id(asked.extend.key_id)))
+                _refuse(asked, self._refusal(asked.extend, result))
             case None:
                 self._metrics.extensions["unavailable"].inc()
                 _refuse(asked, unavailable("Budgets cannot be checked now; try again."))
             case _:
                 self._metrics.extensions["refused"].inc()
                 _refuse(asked, _GONE)
+
+    def _refusal(self, extend: keystore_pb2.Extend, exceeded: Exceeded) -> GatewayError:
+        for account in self._applied(extend)[0].accounts:
+            if account.budget.scope == exceeded.budget.scope:
+                return budget_refusal(exceeded, account)
+        return _GONE  # it has changed since it was asked for
 
 
 def _refuse(asked: _Asked, error: GatewayError) -> None:

@@ -30,6 +30,7 @@ class Inspection:
         self._lead = script("lead")
         self._look = script("look")
         self._correct = script("correct")
+        self._forget = script("forget")
         self._corrections = 0
 
     @property
@@ -62,6 +63,10 @@ class Inspection:
                 if scope in unsettled:
                     unsettled[scope][dispatch_id] = None if amount is None else int(amount)
         return {scope: Look(each, unsettled[scope]) for scope, each in known.items()}
+
+    async def forget(self, epoch: str, scopes: Sequence[str]) -> int:
+        """Drop scopes in which nothing is held; how many. Of ended periods only: nobody asks for them any more."""
+        return int(await self._run(self._forget, KEYS[:3], [epoch, *scopes]))
 
     async def correct(self, epoch: str, scope: str, amount_nano_usd: int) -> bool:
         """Add to what is spent. False in another epoch, and when another has become the one who compares."""

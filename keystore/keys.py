@@ -1,6 +1,6 @@
-"""All keys in memory, kept up to date from the feed of changes.
+"""All keys and owners in memory, kept up to date from the feed of changes.
 
-Every change of a key raises a version, which every decision of the counters returns. A keystore that is behind reads
+Every change of one raises a version, which every decision of the counters returns. A keystore that is behind reads
 the feed before it answers (`reach`), so a change holds from the next admission on every replica. Once a second it reads
 the feed anyway: for the time when the counters are away, and to know that the store is there. Without the store what
 is in memory is good for ten minutes.
@@ -9,13 +9,15 @@ is in memory is good for ten minutes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from structlog.typing import FilteringBoundLogger
 
-from keystore.policy.access import Key
-from keystore.store import PAGE, KeyRow, Store
+from keystore.policy.owners import Directory
+from keystore.rows import KeyRow, OwnerRow
+from keystore.sql import PAGE
+from keystore.store import Store
 from services.errors import GatewayError, unavailable
 
 POLL_SECONDS = 1.0
@@ -33,16 +35,18 @@ MAX_WAITING = 256
 
 
 class Keys:
-    """The snapshot, by token and by key id. `clock` is monotonic seconds."""
+    """The snapshot: `directory` has all that is known, as of one version. `clock` is monotonic seconds."""
 
     def __init__(self, store: Store, clock: Callable[[], float], log: FilteringBoundLogger) -> None:
         self._store = store
         self._clock = clock
         self._log = log
-        self._by_token: dict[str, Key] = {}
-        self._by_id: dict[str, Key] = {}
-        # The place in the feed up to which all is known, and the version that was announced and reached.
-        self._place = (0, "")
+        self.directory = Directory()
+        # The places in the feed up to which all is known, the version that was read to its end, and the one that was
+        # announced and reached.
+        self._key_place = (0, "")
+        self._owner_place = (0, "", "")
+        self._read = -1
         self._reached = -1
         self._good_until = 0.0
         self._rest_until = 0.0
@@ -61,14 +65,6 @@ class Keys:
         """Whether the snapshot may still be relied on."""
         return self._clock() < self._good_until
 
-    def by_token(self, token: str) -> Key | None:
-        """The key with this token."""
-        return self._by_token.get(token)
-
-    def by_id(self, key_id: str) -> Key | None:
-        """The key with this id."""
-        return self._by_id.get(key_id)
-
     def is_absent(self, token: str) -> bool:
         """Whether the store has just said that there is no such key."""
         return self._absent.get(token, 0.0) > self._clock()
@@ -76,14 +72,16 @@ class Keys:
     async def read_feed(self) -> None:
         """Take over every change up to now. UNAVAILABLE when the store does not answer."""
         async with self._reading:
-            # Before the rows: all of this version are there once it can be seen.
+            # Before the rows: all of this version are there once it can be seen. Newer ones wait, for a key must not be
+            # known before its owners.
             version = await self._store.version()
-            while rows := await self._store.changes(*self._place):
-                for row in rows:
-                    self._take_over(row)
-                    self._place = (row.version, row.key.key_id)
-                if len(rows) < PAGE:
-                    break
+            more_owners = more_keys = version > self._read
+            while more_owners or more_keys:
+                owners = await self._store.owners.changes(self._owner_place, version) if more_owners else []
+                keys = await self._store.keys.changes(self._key_place, version) if more_keys else []
+                self._take_over(owners, keys)
+                more_owners, more_keys = len(owners) == PAGE, len(keys) == PAGE
+            self._read = max(self._read, version)
             self._reached = max(self._reached, version)
             self._good_until = self._clock() + GOOD_FOR_SECONDS
 
@@ -106,7 +104,7 @@ class Keys:
         return True
 
     async def look_up(self, token: str) -> None:
-        """Ask the store for a key that is not in the snapshot; then `by_token` or `is_absent` knows.
+        """Ask the store for a key that is not in the snapshot; then the directory or `is_absent` knows.
 
         Asked for by many, it is asked once. UNAVAILABLE when the store does not answer or too many wait for it.
         """
@@ -142,21 +140,30 @@ class Keys:
 
     async def _look_up(self, token: str) -> None:
         async with self._lookup_slots:
-            rows = [row for row in await self._store.find([token]) if row.key.token == token]
-        # An older row than the feed has told of may have changed since it was read.
-        if rows and rows[0].version > self._place[0]:
-            self._take_over(rows[0])
-        if token in self._by_token:
+            rows = await self._store.keys.with_token(token)
+        # It was made just now; its owners may be as new. An older one may have changed since it was read.
+        if any(row.version > self._read for row in rows):
+            await self.read_feed()
+        if rows and self.directory.has_token(token):
             return
         while len(self._absent) >= MAX_ABSENT:
             del self._absent[next(iter(self._absent))]
         self._absent[token] = self._clock() + ABSENT_SECONDS
 
-    def _take_over(self, row: KeyRow) -> None:
-        key = row.key
-        self._absent.pop(key.token, None)
-        before = self._by_id.pop(key.key_id, None)
-        if before is not None:
-            self._by_token.pop(before.token, None)
-        if not row.deleted:
-            self._by_id[key.key_id] = self._by_token[key.token] = key
+    def _take_over(self, owners: Sequence[OwnerRow], keys: Sequence[KeyRow]) -> None:
+        """A page of each, in one step: what changed together is seen together, as far as a page reaches."""
+        for owned in owners:
+            owner = owned.owner
+            if owned.deleted:
+                self.directory.remove_owner(owner.kind, owner.id)
+            else:
+                self.directory.put_owner(owner)
+            self._owner_place = (owned.version, owner.kind.value, owner.id)
+        for row in keys:
+            key = row.key
+            self._absent.pop(key.token, None)
+            if row.deleted:
+                self.directory.remove_key(key.key_id)
+            else:
+                self.directory.put_key(key)
+            self._key_place = (row.version, key.key_id)

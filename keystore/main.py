@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets as randomness
 import time
+import uuid
 from collections.abc import Coroutine
 from typing import NoReturn
 
 from keystore.admission import Admission
+from keystore.announcer import Announcer
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
 from keystore.extensions import Extensions
+from keystore.identity import IdentityService
 from keystore.inspection import Inspection
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
+from keystore.owner_service import OwnersService
 from keystore.peers import Peers
-from keystore.policy.limits import gateway_limit
+from keystore.policy.defaults import Defaults
+from keystore.policy.standing import Standings
+from keystore.policy.terms import Terms
 from keystore.rebuild import Rebuild
 from keystore.reconciler import Reconciler
+from keystore.rotation import Rotation
 from keystore.secrets import Tokens
 from keystore.service import KeysService
 from keystore.spending import Spending
 from keystore.store import OTHER_PEPPER, Store
+from services.default_terms import DefaultTerms, OwnerSettings
 from services.errors import GatewayError
 from services.lifecycle import Role, Runtime
-from services.money import nano_from_usd
 from services.process import StartError
 from services.redis import RedisServer
 from services.transport import Handlers
@@ -37,23 +45,21 @@ PEPPER_SECONDS = 1.0
 def build(runtime: Runtime) -> Role:
     """The keystore of a process. Its schema is migrated beforehand (`tollhouse migrate`, `tollhouse up`)."""
     settings, log = runtime.settings, runtime.log.bind(role="keystore")
-    max_budget = runtime.config.litellm_settings.max_budget
-    gateway_cap_nano_usd = None if max_budget is None else nano_from_usd(max_budget)
-    limit = gateway_limit(runtime.config.general_settings.global_max_parallel_requests)
     tokens = Tokens(settings.pepper)
     store = Store(settings.database_url, tokens.fingerprint)
-    server, peers = RedisServer(settings.redis_url), Peers()
+    server = RedisServer(settings.redis_url)
     keys = Keys(store, time.monotonic, log)
+    standings = Standings(keys.directory, defaults_of(runtime.config.owners))
+    peers = Peers(standings.set_groups)
     counters = Counters(server, settings.hold_lease_seconds)
-    spending = Spending(runtime.channels["ledger"], counters)
+    spending = Spending(runtime.channels["ledger"], counters, standings, _now_ms)
     rebuild = Rebuild(
         counters=counters,
         keys=keys,
         store=store,
         peers=peers,
         spending=spending,
-        gateway_cap_nano_usd=gateway_cap_nano_usd,
-        gateway_limit=limit,
+        standings=standings,
         lease_seconds=settings.hold_lease_seconds,
         new_epoch=lambda: randomness.token_hex(8),
         log=log,
@@ -64,6 +70,7 @@ def build(runtime: Runtime) -> Role:
         sum_spent=spending.sum,
         metrics=metrics,
         log=log,
+        now_ms=_now_ms,
     )
     admission = Admission(
         keys=keys,
@@ -71,25 +78,58 @@ def build(runtime: Runtime) -> Role:
         peers=peers,
         counters=counters,
         seed=spending.seed,
-        gateway_cap_nano_usd=gateway_cap_nano_usd,
-        gateway_limit=limit,
+        standings=standings,
         now_ms=_now_ms,
         metrics=metrics,
         log=log,
     )
-    extensions = Extensions(keys, counters, gateway_cap_nano_usd, metrics, log)
+    extensions = Extensions(keys, counters, standings, metrics, log)
+    announcer = Announcer(keys, counters, log)
+    rotation = Rotation(
+        store=store,
+        tokens=tokens,
+        announcer=announcer,
+        grace_seconds=settings.rotation_grace_seconds,
+        now_ms=_now_ms,
+        log=log,
+    )
+    identity = IdentityService(
+        store=store, keys=keys, standings=standings, counters=counters, tokens=tokens, now_ms=_now_ms
+    )
+    handlers = {
+        **_administration(store, keys, tokens, announcer, spending, standings),
+        **identity.handlers,
+        **AdmissionService(admission, extensions, peers, counters, rebuild).handlers,
+    }
+    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, rotation, handlers)
+
+
+def _administration(
+    store: Store,
+    keys: Keys,
+    tokens: Tokens,
+    announcer: Announcer,
+    spending: Spending,
+    standings: Standings,
+) -> Handlers:
     service = KeysService(
         store=store,
         keys=keys,
         tokens=tokens,
-        counters=counters,
+        announcer=announcer,
         spending=spending,
-        gateway_cap_nano_usd=gateway_cap_nano_usd,
+        standings=standings,
         now_ms=_now_ms,
-        log=log,
     )
-    handlers = {**service.handlers, **AdmissionService(admission, extensions, peers, counters, rebuild).handlers}
-    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, handlers)
+    owners = OwnersService(
+        store=store,
+        announcer=announcer,
+        spending=spending,
+        standings=standings,
+        new_id=lambda: str(uuid.uuid4()),
+        now_ms=_now_ms,
+    )
+    return {**service.handlers, **owners.handlers}
 
 
 class KeystoreRole:
@@ -104,6 +144,7 @@ class KeystoreRole:
         extensions: Extensions,
         rebuild: Rebuild,
         reconciler: Reconciler,
+        rotation: Rotation,
         handlers: Handlers,
     ) -> None:
         self._store = store
@@ -113,6 +154,7 @@ class KeystoreRole:
         self._extensions = extensions
         self._rebuild = rebuild
         self._reconciler = reconciler
+        self._rotation = rotation
         self._handlers = handlers
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -134,6 +176,7 @@ class KeystoreRole:
             self._admission.run(),
             self._extensions.run(),
             self._reconciler.run(),
+            self._rotation.run(),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
 
@@ -155,6 +198,23 @@ class KeystoreRole:
         await self._keys.stop()
         await self._server.close()
         self._store.close()
+
+
+def defaults_of(owners: OwnerSettings) -> Defaults:
+    """What the configuration says, as policy has it. A user has no default beside those that users are made with."""
+    return Defaults(
+        gateway=_terms(owners.gateway),
+        key=_terms(owners.key),
+        team=_terms(owners.team),
+        customer=_terms(owners.customer),
+        user_pays_for_team_keys=owners.user_pays_for_team_keys,
+        strict=owners.strict_budgets,
+        zone=owners.timezone,
+    )
+
+
+def _terms(default: DefaultTerms) -> Terms:
+    return Terms(**dataclasses.asdict(default))
 
 
 def _now_ms() -> int:

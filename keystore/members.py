@@ -1,97 +1,149 @@
-"""What a key consists of, as administrators name it: what no key can have, and how one is shown. Pure."""
+"""What a key consists of, as administrators name it: what no key can have, how one changes, how it is shown. Pure."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from gateway.v1 import keystore_pb2
 
 from keystore import secrets
-from keystore.policy.access import Key
-from keystore.policy.limits import MAX_LIMIT, limit_of
-from keystore.policy.operations import Balance, Limit
-from keystore.store import KeyRow
-from services.errors import GatewayError, Reason
-from services.money import MAX_BUDGET_NANO_USD
+from keystore.checks import (
+    check_aliases,
+    check_document,
+    check_duration,
+    check_names,
+    check_terms,
+    check_texts,
+    invalid,
+)
+from keystore.policy.operations import Balance
+from keystore.policy.owners import Key
+from keystore.rows import KeyRow
+from keystore.term_members import TERMS, shown_terms, with_members
+from services import durations
 
-# Keys are held in memory by every keystore; these keep one from taking more than its share.
-MAX_MODELS = 1_000
-MAX_TEXT_CHARACTERS = 512
-MAX_METADATA_BYTES = 64 * 1024
 # A hundred years: what a time can be told of everywhere.
 MAX_DURATION_SECONDS = 100 * 366 * 24 * 3600
 
-LIMITS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# What of a key may change, by its column.
-COLUMNS = {
-    "key_alias": "key_alias",
-    "models": "models",
-    "max_budget_nano_usd": "max_budget_nano_usd",
-    "blocked": "blocked",
-    "expires_ms": "expires_at",
-    "user_id": "user_id",
-    "team_id": "team_id",
-    "metadata_json": "metadata",
-    **{name: name for name in LIMITS},
-}
+# What of a key may change beside its terms: what admission needs, and the rest.
+_OF_KEY = (
+    "blocked",
+    "expires_ms",
+    "user_id",
+    "team_id",
+    "organization_id",
+    "tags",
+    "aliases",
+    "allowed_routes",
+    "drop_params",
+)
+_OF_ROW = ("key_alias", "metadata_json", "attributes_json", "rotation_interval")
+MEMBERS = frozenset((*_OF_KEY, *_OF_ROW, *TERMS, "terms"))
 
 
 def check(key: keystore_pb2.Key, secret: str, duration_seconds: int) -> None:
     """INVALID_REQUEST names the first member that no key can have."""
-    texts = {"key_alias": key.key_alias, "user_id": key.user_id, "team_id": key.team_id, "key": secret}
-    for param, text in texts.items():
-        if not is_short(text):
-            raise invalid(f"{param} is longer than {MAX_TEXT_CHARACTERS} characters, or has a null in it.", param)
+    check_texts(
+        {
+            "key_alias": key.key_alias,
+            "user_id": key.user_id,
+            "team_id": key.team_id,
+            "organization_id": key.organization_id,
+            "key": secret,
+        }
+    )
     if secret and not (secret.startswith(secrets.PREFIX) and len(secret) > len(secrets.PREFIX)):
         raise invalid("A key of your own must start with 'sk-'.", "key")
-    if len(key.models) > MAX_MODELS or not all(map(is_short, key.models)):
-        raise invalid(f"models holds more than {MAX_MODELS} names, or one that is too long.", "models")
-    if not 0 <= key.max_budget_nano_usd <= MAX_BUDGET_NANO_USD:
-        raise invalid("max_budget must be between 0 and 9000000 US dollars.", "max_budget")
-    for name in LIMITS:
-        if not 0 <= getattr(key, name) <= MAX_LIMIT:
-            raise invalid(f"{name} must be between 0 and {MAX_LIMIT}.", name)
     if not 0 <= duration_seconds <= MAX_DURATION_SECONDS:
         raise invalid("duration must be between 0 seconds and 100 years.", "duration")
-    if not _is_object(key.metadata_json or "{}"):
-        raise invalid(f"metadata must be a JSON object of at most {MAX_METADATA_BYTES} bytes.", "metadata")
+    check_terms(key.terms)
+    check_names(key.tags, "tags")
+    check_aliases(key.aliases, "aliases")
+    check_names(key.allowed_routes, "allowed_routes")
+    check_duration(key.rotation_interval, "rotation_interval")
+    check_document(key.metadata_json, "metadata")
+    check_document(key.attributes_json, "attributes")
 
 
-def row_of(
-    asked: keystore_pb2.Key, *, key_id: str, token: str, key_name: str, duration_seconds: int, now_ms: int
+def check_members(members: Collection[str]) -> None:
+    """INVALID_REQUEST names the first that is not to be changed."""
+    for member in members:
+        if member not in MEMBERS:
+            raise invalid(f"{member} of a key cannot be changed.", member)
+
+
+def new_row(asked: keystore_pb2.Key, secret: str, token: str, *, duration_seconds: int, by: str, now_ms: int) -> KeyRow:
+    """A new key as it is asked for."""
+    made = KeyRow(
+        key=Key(key_id=token, token=token, key_name=secrets.key_name(secret)), created_ms=now_ms, created_by=by
+    )
+    return changed(made, MEMBERS, asked, duration_seconds=duration_seconds, by=by, now_ms=now_ms)
+
+
+def changed(
+    row: KeyRow, members: Collection[str], asked: keystore_pb2.Key, *, duration_seconds: int, by: str, now_ms: int
 ) -> KeyRow:
-    """A key as it is asked for, with these names."""
-    return KeyRow(
-        key=Key(
-            key_id=key_id,
-            token=token,
-            key_name=key_name,
-            models=frozenset(asked.models),
-            max_budget_nano_usd=_if_set(asked, "max_budget_nano_usd"),
-            blocked=asked.blocked,
-            expires_ms=now_ms + duration_seconds * 1000 if duration_seconds else 0,
-            user_id=asked.user_id,
-            team_id=asked.team_id,
-            limit=limit_of(key_id, *(_if_set(asked, name) for name in LIMITS)),
-        ),
-        key_alias=asked.key_alias,
-        created_ms=now_ms,
-        updated_ms=now_ms,
-        metadata_json=asked.metadata_json or "{}",
+    """A key in which these members are as asked for."""
+    values: dict[str, Any] = {
+        "blocked": asked.blocked,
+        "expires_ms": now_ms + duration_seconds * 1000 if duration_seconds else 0,
+        "user_id": asked.user_id,
+        "team_id": asked.team_id,
+        "organization_id": asked.organization_id,
+        "tags": tuple(dict.fromkeys(asked.tags)),
+        "aliases": dict(asked.aliases),
+        "allowed_routes": tuple(dict.fromkeys(asked.allowed_routes)),
+        "drop_params": asked.drop_params if asked.HasField("drop_params") else None,
+        "key_alias": asked.key_alias,
+        "metadata_json": asked.metadata_json or "{}",
+        "attributes_json": asked.attributes_json or "{}",
+        "rotation_interval": asked.rotation_interval,
+    }
+    of_key = {name: values[name] for name in _OF_KEY if name in members}
+    of_row = {name: values[name] for name in _OF_ROW if name in members}
+    if "rotation_interval" in members:
+        of_row["rotation_ms"] = next_rotation_ms(asked.rotation_interval, now_ms)
+    key = replace(row.key, terms=with_members(row.key.terms, members, asked.terms), **of_key)
+    return replace(row, key=key, updated_ms=now_ms, updated_by=by, **of_row)
+
+
+def with_secret(row: KeyRow, secret: str, token: str, *, grace_seconds: int, now_ms: int) -> KeyRow:
+    """A key with another secret. The one before it is good for so long; one before that no more."""
+    key = replace(
+        row.key,
+        token=token,
+        key_name=secrets.key_name(secret),
+        previous_token=row.key.token if grace_seconds else "",
+        previous_until_ms=now_ms + grace_seconds * 1000 if grace_seconds else 0,
+    )
+    return replace(
+        row,
+        key=key,
+        rotation_ms=next_rotation_ms(row.rotation_interval, now_ms),
+        rotation_count=row.rotation_count + 1,
     )
 
 
-def shown(row: KeyRow, balance: Balance | None) -> keystore_pb2.Key:
+def next_rotation_ms(interval: str, now_ms: int) -> int:
+    """When a key that gets its next secret by itself gets it; 0: never."""
+    if not interval:
+        return 0
+    return now_ms + 1000 * durations.seconds_from(durations.parse(interval), _EPOCH + timedelta(milliseconds=now_ms))
+
+
+def shown(row: KeyRow, balance: Balance | None, budget_reset_ms: int = 0) -> keystore_pb2.Key:
     """A key, with what it has spent; None: that is not known."""
-    key, limit = row.key, row.key.limit or Limit("")
+    key = row.key
     return keystore_pb2.Key(
         key_id=key.key_id,
         token=key.token,
         key_name=key.key_name,
         key_alias=row.key_alias,
-        models=sorted(key.models),
-        max_budget_nano_usd=key.max_budget_nano_usd,
         blocked=key.blocked,
         expires_ms=key.expires_ms,
         created_ms=row.created_ms,
@@ -101,31 +153,17 @@ def shown(row: KeyRow, balance: Balance | None) -> keystore_pb2.Key:
         metadata_json=row.metadata_json,
         spent_nano_usd=balance.spent_nano_usd if balance is not None else None,
         held_nano_usd=balance.held_nano_usd if balance is not None else 0,
-        rpm_limit=limit.requests,
-        tpm_limit=limit.tokens,
-        max_parallel_requests=limit.parallel,
+        terms=shown_terms(key.terms),
+        organization_id=key.organization_id,
+        tags=key.tags,
+        aliases=key.aliases,
+        allowed_routes=key.allowed_routes,
+        attributes_json=row.attributes_json,
+        created_by=row.created_by,
+        updated_by=row.updated_by,
+        rotation_interval=row.rotation_interval,
+        rotation_ms=row.rotation_ms,
+        rotation_count=row.rotation_count,
+        budget_reset_ms=budget_reset_ms,
+        drop_params=key.drop_params,
     )
-
-
-def is_short(text: str) -> bool:
-    """Whether it can be kept; PostgreSQL knows no null character."""
-    return len(text) <= MAX_TEXT_CHARACTERS and "\0" not in text
-
-
-def invalid(message: str, param: str) -> GatewayError:
-    """What was asked for cannot be."""
-    return GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, message, param=param)
-
-
-def _if_set(key: keystore_pb2.Key, name: str) -> int | None:
-    value: int | None = getattr(key, name) if key.HasField(name) else None
-    return value
-
-
-def _is_object(text: str) -> bool:
-    if len(text.encode()) > MAX_METADATA_BYTES:
-        return False
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

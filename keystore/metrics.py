@@ -25,6 +25,11 @@ class KeystoreMetrics:
             "Admissions whose limits this keystore decided by its own memory alone, while the counters were away",
             registry=registry,
         )
+        self.would_refuse = Counter(
+            "tollhouse_budget_would_refuse",
+            "Calls that a shadow budget would have refused",
+            registry=registry,
+        )
         settlements = Counter(
             "tollhouse_settlements",
             "Settlements by what they found: held; expired (the lease had ended, the cost counts); duplicate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.v1 import common_pb2, keystore_pb2
@@ -52,9 +52,13 @@ class Peer:
 
 
 class Peers:
-    """The links that are open, and what routers have said that they serve."""
+    """The links that are open, and what routers have said that they serve.
 
-    def __init__(self) -> None:
+    `on_groups` is told the groups of models whenever what is served changes.
+    """
+
+    def __init__(self, on_groups: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None) -> None:
+        self._on_groups = on_groups
         self._peers: set[Peer] = set()
         self._catalogs: dict[Peer, common_pb2.Catalog] = {}
         self._prices: Mapping[str, Prices] | None = None
@@ -77,13 +81,17 @@ class Peers:
         """A link has ended. Prices do not leave with the last router: its catalog is good until another one comes."""
         self._peers.discard(peer)
         if len(self._catalogs) > 1 and self._catalogs.pop(peer, None) is not None:
-            self._prices = dearest(self._catalogs.values())
+            self._catalogs_changed()
 
     def set_catalog(self, peer: Peer, catalog: common_pb2.Catalog) -> None:
         """What a router serves, in place of what it served before."""
         self._catalogs = {other: kept for other, kept in self._catalogs.items() if other in self._peers}
         self._catalogs[peer] = catalog
+        self._catalogs_changed()
+
+    def _catalogs_changed(self) -> None:
         self._prices = dearest(self._catalogs.values())
+        self._on_groups(access_groups(self._catalogs.values()))
 
 
 def dearest(catalogs: Iterable[common_pb2.Catalog]) -> Mapping[str, Prices]:
@@ -100,5 +108,16 @@ def dearest(catalogs: Iterable[common_pb2.Catalog]) -> Mapping[str, Prices]:
                 # 0 is unknown, and larger than any limit.
                 max(limits) if all(limits) or model.name not in prices else 0,
                 model.shows_all_output and (model.name not in prices or other.shows_all_output),
+                max(model.max_input_tokens, other.max_input_tokens),
             )
     return prices
+
+
+def access_groups(catalogs: Iterable[common_pb2.Catalog]) -> Mapping[str, frozenset[str]]:
+    """The model groups that each name of a group of models stands for, with any router."""
+    groups: dict[str, set[str]] = {}
+    for catalog in catalogs:
+        for model in catalog.models:
+            for group in model.access_groups:
+                groups.setdefault(group, set()).add(model.name)
+    return {group: frozenset(names) for group, names in groups.items()}

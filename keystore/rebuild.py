@@ -32,12 +32,12 @@ from structlog.typing import FilteringBoundLogger
 from keystore.counters import Counters, OpenHold
 from keystore.keys import Keys
 from keystore.peers import Peer, Peers, Reply
-from keystore.policy.limits import limits_of
-from keystore.policy.operations import Balance, Limit
-from keystore.question import budgets_of
+from keystore.policy.operations import Balance
+from keystore.policy.standing import Standings
 from keystore.spending import Spending
 from keystore.store import Store
 from services.errors import GatewayError
+from services.ids import millis_of
 
 # The counters are looked at so often, and at least eight times a lease: that keeps leases from pausing.
 LOOK_SECONDS = 1.0
@@ -56,8 +56,7 @@ class Rebuild:
         store: Store,
         peers: Peers,
         spending: Spending,
-        gateway_cap_nano_usd: int | None,
-        gateway_limit: Limit | None,
+        standings: Standings,
         lease_seconds: float,
         new_epoch: Callable[[], str],
         log: FilteringBoundLogger,
@@ -67,8 +66,7 @@ class Rebuild:
         self._store = store
         self._peers = peers
         self._spending = spending
-        self._gateway_cap_nano_usd = gateway_cap_nano_usd
-        self._gateway_limit = gateway_limit
+        self._standings = standings
         self._lease_seconds = lease_seconds
         self._new_epoch = new_epoch
         self._log = log
@@ -141,9 +139,13 @@ class Rebuild:
         await self._keys.read_feed()
         holds = []
         for hold in report.holds:
-            key = self._keys.by_id(hold.principal.key_id)
-            scopes = tuple(budget.scope for budget in budgets_of(key, self._gateway_cap_nano_usd))
-            limited = tuple(limit.scope for limit in limits_of(key, self._gateway_limit))
+            principal = hold.principal
+            key = self._keys.directory.key_by_id(principal.key_id) if principal.key_id else None
+            applied = self._standings.applied(
+                key, hold.model, principal.end_user_id, principal.tags, millis_of(hold.dispatch_id)
+            )
+            scopes = tuple(budget.scope for budget in applied.budgets)
+            limited = tuple(limit.scope for limit in applied.limits)
             if scopes or limited:
                 holds.append(OpenHold(hold.dispatch_id, hold.held_nano_usd if scopes else 0, scopes, limited))
         await self._counters.reinstate(report.epoch, holds, "" if report.more else report.router_id)

@@ -9,7 +9,8 @@ once a round, and `policy/drift.py` says what a comparison proves. Then:
   later, and whoever took it off would let it be spent twice. An operator who knows that all outboxes are empty deletes
   the counters, and they are rebuilt (`rebuild.py`).
 
-Budgets have no periods yet. One that has must be summed from the beginning of the period that its counter is of.
+Scopes of periods that have ended are not compared, and after a while dropped on the way (`policy/scopes.py`): nobody
+asks for them any more.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from typing import NoReturn, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from keystore.metrics import KeystoreMetrics
-from keystore.policy.access import GATEWAY_SCOPE
 from keystore.policy.drift import Look, confirmed, drift
+from keystore.policy.scopes import GATEWAY_SCOPE, parse
 from services.errors import GatewayError
 
 INTERVAL_SECONDS = 300.0
 # The lease outlives a round and the pause before the next: what one comparison has found is kept for the second.
 LEASE_INTERVALS = 3
+# How long the scope of an ended period is kept for calls that began in it and still go on; what is held keeps it, too.
+KEPT_MS = 3600 * 1000
 # Compared in one round; the next goes on from there. Each is a question to the ledger, of about a millisecond.
 MAX_SCOPES = 1_000
 
@@ -51,6 +54,9 @@ class Counted(Protocol):
     async def correct(self, epoch: str, scope: str, amount_nano_usd: int) -> bool:
         """Add to what is spent."""
 
+    async def forget(self, epoch: str, scopes: Sequence[str]) -> int:
+        """Drop scopes in which nothing is held."""
+
 
 class Reconciler:
     """`sum_spent(scope, left out)` asks the ledger. One round is `reconcile`; `run` makes one every interval."""
@@ -62,12 +68,14 @@ class Reconciler:
         sum_spent: Callable[[str, Sequence[bytes]], Awaitable[int]],
         metrics: KeystoreMetrics,
         log: FilteringBoundLogger,
+        now_ms: Callable[[], int],
         interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
         self._counters = counters
         self._sum_spent = sum_spent
         self._metrics = metrics
         self._log = log
+        self._now_ms = now_ms
         self._interval_seconds = interval_seconds
         self._epoch = ""
         self._cursor = 0
@@ -108,7 +116,13 @@ class Reconciler:
         await self._compare(epoch, [GATEWAY_SCOPE])
         while len(compared) < MAX_SCOPES:
             self._cursor, page = await self._counters.scopes(self._cursor)
-            scopes = sorted(set(page) - compared)
+            now_ms = self._now_ms()
+            ends = {scope: end_ms for scope in page if (end_ms := parse(scope).end_ms)}
+            ended = sorted(scope for scope, end_ms in ends.items() if end_ms < now_ms - KEPT_MS)
+            if ended:
+                await self._counters.forget(epoch, ended)
+            # The ledger's sum goes on after the end of a period.
+            scopes = sorted(scope for scope in set(page) - compared if ends.get(scope, now_ms + 1) > now_ms)
             compared.update(scopes)
             if scopes:
                 await self._compare(epoch, scopes)

@@ -2,12 +2,17 @@
 
     secret -> digest = SHA-256(secret) -> token = HMAC-SHA256(pepper, digest), in hex
 
+A key that is rotated by itself gets a secret that whoever holds the one before it can be told (decision 0016):
+
+    next secret = "sk-" + base64url(HMAC-SHA256(pepper, "next" + token))
+
 Callers have the secret, edges pass the digest on, the store keeps the token. Only the secret authenticates: whoever
 reads the store has nothing to call with.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -49,6 +54,11 @@ class Tokens:
     def token_of(self, digest: bytes) -> str:
         """The token of a secret with this digest."""
         return hmac.digest(self._pepper, digest, "sha256").hex()
+
+    def next_secret(self, token: str) -> str:
+        """What takes the place of the secret with this token. What it is made of is as long as no digest is."""
+        derived = hmac.digest(self._pepper, b"next" + token.encode(), "sha256")
+        return PREFIX + base64.urlsafe_b64encode(derived).decode().rstrip("=")
 
     def named(self, name: str) -> list[str]:
         """Tokens or key ids that an admin may mean by a secret, its SHA-256, or a token or key id itself."""

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+import uuid
+from collections.abc import Sequence
 
+from ledger.delivery.bucket import Bucket
+from ledger.delivery.deliverer import Deliverer
+from ledger.delivery.http import Sender
+from ledger.delivery.sink import Sink
+from ledger.delivery.store import DeliveryStore
+from ledger.delivery.webhook import Webhook
 from ledger.keeper import PartitionKeeper
-from ledger.metrics import LedgerMetrics
+from ledger.metrics import DeliveryMetrics, LedgerMetrics
 from ledger.service import LedgerService
 from ledger.store import Store
 from ledger.writer import Writer
@@ -24,16 +33,31 @@ def build(runtime: Runtime) -> Role:
         store, time.time, log, kept_seconds=runtime.config.general_settings.maximum_spend_logs_retention_seconds
     )
     writer = Writer(store, keeper.ready, LedgerMetrics(runtime.registry), log)
-    return LedgerRole(store, keeper, LedgerService(store, writer))
+    return LedgerRole(store, keeper, LedgerService(store, writer), _deliverers(runtime, store))
+
+
+def _deliverers(runtime: Runtime, store: Store) -> Sequence[Deliverer]:
+    """One for each receiver of the configuration."""
+    general = runtime.config.general_settings
+    sinks: list[Sink] = []
+    if general.export_webhook is not None:
+        sinks.append(Webhook(general.export_webhook, Sender(), time.time))
+    if general.export_bucket is not None:
+        sinks.append(Bucket(general.export_bucket, Sender(), time.time))
+    deliveries, metrics, holder = DeliveryStore(store.pool), DeliveryMetrics(runtime.registry), uuid.uuid4()
+    return [Deliverer(sink, deliveries, holder, metrics, runtime.log) for sink in sinks]
 
 
 class LedgerRole:
     """Starts while PostgreSQL is away: links then wait, and questions are UNAVAILABLE."""
 
-    def __init__(self, store: Store, keeper: PartitionKeeper, service: LedgerService) -> None:
+    def __init__(
+        self, store: Store, keeper: PartitionKeeper, service: LedgerService, deliverers: Sequence[Deliverer] = ()
+    ) -> None:
         self._store = store
         self._keeper = keeper
         self._service = service
+        self._deliverers = deliverers
 
     @property
     def handlers(self) -> Handlers:
@@ -42,8 +66,11 @@ class LedgerRole:
     async def start(self) -> None:
         await self._store.open()
         self._keeper.start()
+        for deliverer in self._deliverers:
+            deliverer.start()
 
     async def stop(self) -> None:
         await self._service.stop(DRAIN_SECONDS)
         await self._keeper.stop()
+        await asyncio.gather(*(deliverer.stop() for deliverer in self._deliverers))
         await self._store.close()

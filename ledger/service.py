@@ -34,8 +34,8 @@ class LedgerService:
             SUM_SPEND: self.sum_spend,
             LIST_ENTRIES: self.list_entries,
             QUERY_SPEND: self.query_spend,
-            REPRICE: self.reprice,
             EXPORT_ENTRIES: self.export_entries,
+            REPRICE: self.reprice,
         }
 
     async def record(self, link: Link[ledger_pb2.StoredFrame, Frame]) -> None:

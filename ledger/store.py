@@ -159,6 +159,10 @@ class Store:
             )
         return [Spend(**row) for row in rows]
 
+    def pool(self) -> asyncpg.Pool:
+        """The connections, for what has SQL of its own. UNAVAILABLE before they are there."""
+        return self._pool
+
     @property
     def _pool(self) -> asyncpg.Pool:
         if self._connections is None:

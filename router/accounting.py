@@ -26,7 +26,7 @@ work. So a connection that could not be made in time is PROVIDER_UNAVAILABLE her
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
@@ -184,7 +184,7 @@ def interrupted_entry(
 ) -> ledger_pb2.Entry:
     """The entry of a dispatch whose process was lost during a request to `deployment`, after the attempts `ended`."""
     bills = [_bill(attempt, request, body_bytes) for attempt in ended]
-    bills.append(_Bill(deployment, estimate(request, body_bytes, unseen_output_tokens(request)), estimated=True))
+    bills.append(_Bill(deployment, estimate(request, body_bytes, unseen_output_tokens(request)), True))
     attempts = (*ended, Attempt(deployment, 0, 0, _CANCELLED))
     return _entry(request, Outcome(_INTERRUPTED, attempts, body_bytes, 0, 0, _UNAVAILABLE, choices=choices), bills)
 
@@ -196,7 +196,7 @@ def unseen_output_tokens(request: router_pb2.Open) -> int:
     return min(request.hold.output_tokens_limit or UNSEEN_OUTPUT_TOKENS, UNSEEN_OUTPUT_TOKENS)
 
 
-class _Bill(NamedTuple):
+class _Bill(msgspec.Struct, frozen=True, gc=False):
     """What one attempt is billed for; usage None: nothing."""
 
     deployment: Deployment
@@ -247,12 +247,11 @@ def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -
         entry.limited = True
     several = len(bills) > 1 and sum(bill.usage is not None for bill in bills) > 1
     for attempt, bill in zip(outcome.attempts, bills, strict=True):
-        kept = entry.attempts.add(
-            deployment_id=attempt.deployment.id,
-            provider_status=attempt.provider_status,
-            error_reason=attempt.error_reason,
-            latency_ms=attempt.latency_ms,
-        )
+        kept = entry.attempts.add()
+        kept.deployment_id = attempt.deployment.id
+        kept.provider_status = attempt.provider_status
+        kept.error_reason = attempt.error_reason
+        kept.latency_ms = attempt.latency_ms
         if bill.usage is not None:
             kept.billed = True
             if not bill.deployment.unpriced:
@@ -269,8 +268,10 @@ def _entry(request: router_pb2.Open, outcome: Outcome, bills: Sequence[_Bill]) -
     if usage is not None:
         entry.usage.CopyFrom(usage)
         entry.cost_nano_usd = _cost(hold, bills, held_nano_usd)
-        entry.estimated = any(bill.estimated for bill in bills if bill.usage is not None)
-        entry.unpriced = any(bill.deployment.unpriced for bill in bills if bill.usage is not None)
+        for bill in bills:
+            if bill.usage is not None:
+                entry.estimated |= bill.estimated
+                entry.unpriced |= bill.deployment.unpriced
     return entry
 
 

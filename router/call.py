@@ -24,11 +24,11 @@ class Caller(Protocol):
     async def answer(self, head: router_pb2.Head, body: bytes, result: router_pb2.Result) -> None:
         """A whole answer at once, and the end of the call: `head`, `data` and `result`."""
 
-    def head(self, head: router_pb2.Head) -> None:
-        """The answer begins; from here on there is no way back."""
+    def head(self, head: router_pb2.Head, *, urgent: bool = True) -> None:
+        """The answer begins; from here on there is no way back. Not urgent: it may travel with what follows."""
 
-    async def data(self, body: bytes) -> None:
-        """A part of the answer: whole events of a stream. Waits while the caller reads slowly."""
+    async def data(self, body: bytes, *, urgent: bool = True) -> None:
+        """A part of the answer: whole events of a stream. Waits while the caller reads slowly. urgent: as of a head."""
 
     def result(self, result: router_pb2.Result) -> None:
         """The call is over, well."""

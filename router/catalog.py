@@ -55,7 +55,7 @@ class Deployment:
     allowed_openai_params: send these, whatever the row says. defaults: members of the body for callers that do not give
     them; extra_body: members that override theirs; both hold plain JSON values. weight, rpm, tpm: for
     `routing/shuffle.py`. others: the same deployment as operations beside chat see it: with their wire, address and
-    quirks.
+    quirks. access_groups: names that stand for its group in lists of models.
     """
 
     id: str
@@ -75,6 +75,7 @@ class Deployment:
     stream_timeout_seconds: float = 600.0
     drop_params: bool = False
     additional_drop_params: tuple[str, ...] = ()
+    access_groups: tuple[str, ...] = ()
     allowed_openai_params: tuple[str, ...] = ()
     defaults: Mapping[str, object] = field(default_factory=dict)
     # Both may carry credentials.
@@ -146,6 +147,7 @@ def _model(name: str, group: tuple[Deployment, ...]) -> common_pb2.CatalogModel:
         max_input_tokens=_largest_known(deployment.max_input_tokens for deployment in group),
         unpriced=any(deployment.unpriced for deployment in group),
         shows_all_output=all(deployment.shows_all_output for deployment in group),
+        access_groups=sorted({name for deployment in group for name in deployment.access_groups}),
     )
 
 
@@ -283,6 +285,7 @@ def _deployment(
         stream_timeout_seconds=params.stream_timeout or config.router_settings.stream_timeout or timeout_seconds,
         drop_params=config.litellm_settings.drop_params if params.drop_params is None else params.drop_params,
         additional_drop_params=params.additional_drop_params,
+        access_groups=info.access_groups,
         allowed_openai_params=params.allowed_openai_params,
         defaults={name: value for name, value in params.defaults.items() if name not in READING_MEMBERS},
         extra_headers=params.extra_headers,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from gateway.v1 import common_pb2, ledger_pb2, router_pb2
@@ -214,7 +215,7 @@ class Engine:
         spent_nano_usd = self._accounting.spent_nano_usd(caller.request, len(body), dispatch.ended)
         growth = await self._growth(dispatch, deployment, body, spent_nano_usd)
         limit = 0 if growth else output_limit(caller.request, deployment, spent_nano_usd, dispatch.held_nano_usd)
-        called = deployment.at(caller.request.operation) or deployment
+        called = _as_called(deployment, caller.request)
         request = self._languages.encode(caller.request, called, body, limit)
         signer = self._signers.get(deployment.auth) if deployment.mock_response is None else None
         if signer is not None:
@@ -274,6 +275,14 @@ class Engine:
             await caller.answer(head, last, _result_of(entry))
 
 
+def _as_called(deployment: Deployment, request: router_pb2.Open) -> Deployment:
+    """A deployment as the call's operation sees it, and as the caller's key has it."""
+    called = deployment.at(request.operation) or deployment
+    if request.HasField("drop_params") and request.drop_params != called.drop_params:
+        called = replace(called, drop_params=request.drop_params)
+    return called
+
+
 def _not_offered(request: router_pb2.Open) -> GatewayError:
     operation = common_pb2.Operation.Name(request.operation).removeprefix("OPERATION_").lower().replace("_", " ")
     return GatewayError(
@@ -307,19 +316,21 @@ async def _forward(
     """
     held: list[bytes] = []
 
-    async def begin() -> bool:
-        caller.head(dispatch.head("text/event-stream", deployment))
-        return await _pass(caller, b"".join(held), growth)
+    async def begin(*, urgent: bool) -> bool:
+        caller.head(dispatch.head("text/event-stream", deployment), urgent=urgent)
+        return await _pass(caller, b"".join(held), growth, urgent=urgent)
 
     while chunk := await response.chunk():
         step = decoder.feed(chunk)
+        # The last events travel with the result, which follows at once.
+        urgent = not step.done
         if dispatch.has_head:
-            if step.out and not await _pass(caller, step.out, growth):
+            if step.out and not await _pass(caller, step.out, growth, urgent=urgent):
                 return None
         else:
             held.append(step.out)
             if step.has_content:
-                if not await begin():
+                if not await begin(urgent=urgent):
                     return None
             elif sum(map(len, held)) > MAX_HELD_BYTES:
                 raise invalid_response(deployment, "its stream does not begin")
@@ -328,7 +339,7 @@ async def _forward(
     end = decoder.close()
     dispatch.stream_ended(end)
     if not dispatch.has_head and end.error is None:
-        await begin()
+        await begin(urgent=False)
     if dispatch.has_head and end.out:
         await caller.data(end.out)
     if end.error is not None:
@@ -336,15 +347,15 @@ async def _forward(
     return end.last
 
 
-async def _pass(caller: Caller, events: bytes, growth: Growth | None) -> bool:
+async def _pass(caller: Caller, events: bytes, growth: Growth | None, *, urgent: bool) -> bool:
     """Send events on as far as they are paid for; whether all of them were."""
     if growth is None:
-        await caller.data(events)
+        await caller.data(events, urgent=urgent)
         return True
     while events:
         paid = growth.fit(events)
         if paid:
-            await caller.data(paid)
+            await caller.data(paid, urgent=urgent)
         events = events[len(paid) :]
         if events and not await growth.grows():
             return False

@@ -73,6 +73,8 @@ class Extensions:
         extend = frame.extend
         extend.dispatch_id = request.dispatch_id
         extend.key_id = request.principal.key_id
+        extend.principal.CopyFrom(request.principal)
+        extend.model = request.model
         extend.wanted_nano_usd = wanted_nano_usd
         extend.smallest_nano_usd = smallest_nano_usd
         try:

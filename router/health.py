@@ -113,10 +113,10 @@ class _Check:
     async def answer(self, head: router_pb2.Head, body: bytes, result: router_pb2.Result) -> None:
         pass
 
-    def head(self, head: router_pb2.Head) -> None:
+    def head(self, head: router_pb2.Head, *, urgent: bool = True) -> None:
         pass
 
-    async def data(self, body: bytes) -> None:
+    async def data(self, body: bytes, *, urgent: bool = True) -> None:
         pass
 
     def result(self, result: router_pb2.Result) -> None:

@@ -40,5 +40,6 @@ class LiveHolds:
             yield keystore_pb2.OpenHold(
                 dispatch_id=request.dispatch_id,
                 principal=request.principal,
+                model=request.model,
                 held_nano_usd=self._grown.get(request.dispatch_id, request.hold.held_nano_usd),
             )

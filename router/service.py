@@ -68,19 +68,19 @@ class InboundCall:
         frame.sent.deployment_id = deployment_id
         self._send(frame, urgent=False)
 
-    def head(self, head: router_pb2.Head) -> None:
+    def head(self, head: router_pb2.Head, *, urgent: bool = True) -> None:
         frame = router_pb2.RouterFrame(call=self.number)
         frame.head.CopyFrom(head)
-        self._send(frame)
+        self._send(frame, urgent=urgent)
 
-    async def data(self, body: bytes) -> None:
+    async def data(self, body: bytes, *, urgent: bool = True) -> None:
         for start in range(0, len(body), MAX_DATA_BYTES):
             part = body[start : start + MAX_DATA_BYTES]
             if not self._window.try_take(len(part)):
                 await self._window.take(len(part))
             frame = router_pb2.RouterFrame(call=self.number)
             frame.data.body = part
-            self._send(frame)
+            self._send(frame, urgent=urgent)
 
     async def answer(self, head: router_pb2.Head, body: bytes, result: router_pb2.Result) -> None:
         if len(body) > MAX_DATA_BYTES or not self._window.try_take(len(body)):

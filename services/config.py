@@ -12,16 +12,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 from services import durations, known_keys
+from services.admin_defaults import AdminDefaults, read_admin_defaults
 from services.costs import Costs
+from services.default_terms import OwnerSettings, read_owner_settings
+from services.deliveries import ExportBucket, ExportWebhook, read_bucket, read_webhook
 from services.ignored import IgnoredKey, ignored_keys
 from services.include import MAX_FILE_BYTES, read_files
 from services.markups import Markup, read_markups
 from services.model_list import EntrySections, LitellmParams, ModelEntry, ModelInfo, read_entries, seconds
-from services.money import MAX_BUDGET_NANO_USD, NANO_USD
 from services.router_settings import Alias, RouterSettings, read_router_settings
 from services.section import Section
 from services.yamltext import ConfigError, Place, read
@@ -48,8 +49,6 @@ __all__ = [
 # OpenAI SDKs give up after 600 s, so nobody is there to read a later answer.
 DEFAULT_REQUEST_TIMEOUT_SECONDS = 600.0
 
-# No installation has so many of anything.
-MAX_COUNT = 1_000_000_000
 
 # Entries are dropped by whole days. What comes again after its entry was dropped would be counted twice; a router that
 # was away for less than this is not to cause that.
@@ -59,30 +58,35 @@ _MONTH_SECONDS = 31 * 86_400
 
 # What every system takes as the name of a variable.
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class LitellmSettings:
-    """`max_budget`: the whole gateway's, in USD; None: no limit. `request_timeout`: of one attempt, in seconds.
-    `drop_params`: drop what a provider does not know, instead of refusing the call. `markups`: discounts and margins,
-    for `markups.markup_of`."""
+    """`request_timeout`: of one attempt, in seconds. `drop_params`: drop what a provider does not know, instead of
+    refusing the call. `markups`: discounts and margins, for `markups.markup_of`. `admin`: of keys, users and teams that
+    are made."""
 
-    max_budget: Decimal | None = None
     budget_exceeded_status_code: int = 422
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT_SECONDS
     drop_params: bool = False
     markups: Mapping[str, Markup] = field(default_factory=dict)
+    admin: AdminDefaults = field(default_factory=AdminDefaults)
 
 
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
-    """Secrets of the installation; the environment's are in `settings.py`. How many calls may go on at once, of all
-    keys together; None: any number. And how long single entries are kept; None: for ever."""
+    """Secrets of the installation; the environment's are in `settings.py`. And how long single entries are kept; None:
+    for ever. permits_weak_master_key: one that everybody knows may be used where others can reach it.
+    `litellm_key_header_name`: one more header that carries keys. export_*: where entries are delivered to."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
-    global_max_parallel_requests: int | None = None
     maximum_spend_logs_retention_seconds: int | None = None
+    permits_weak_master_key: bool = False
+    litellm_key_header_name: str | None = None
+    export_webhook: ExportWebhook | None = None
+    export_bucket: ExportBucket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Config:
     litellm_settings: LitellmSettings = field(default_factory=LitellmSettings)
     general_settings: GeneralSettings = GeneralSettings()
     router_settings: RouterSettings = field(default_factory=RouterSettings)
+    owners: OwnerSettings = field(default_factory=OwnerSettings)
     environment_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     ignored: tuple[IgnoredKey, ...] = ()
 
@@ -123,23 +128,30 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
         Section.merged([file.section(name) for file in files])
         for name in (known_keys.LITELLM, known_keys.GENERAL, known_keys.ROUTER)
     )
+    settings = _litellm_settings(litellm)
     model_list, entries = read_entries(entry for file in files for entry in file.sections("model_list"))
     return Config(
         model_list=model_list,
-        litellm_settings=_litellm_settings(litellm),
+        litellm_settings=settings,
         general_settings=GeneralSettings(
             general.secret("master_key"),
             general.secret("database_url"),
-            general.integer("global_max_parallel_requests", lowest=0, highest=MAX_COUNT),
             _retention_seconds(general),
+            general.boolean("dangerously_permit_weak_or_unset_master_key") or False,
+            _header_name(general, "litellm_key_header_name"),
+            read_webhook(general),
+            read_bucket(general),
         ),
         router_settings=read_router_settings(router, litellm),
+        owners=read_owner_settings(litellm, general),
         environment_variables=exported,
-        ignored=ignored_keys(
+        ignored=settings.admin.ignored
+        + ignored_keys(
             [
                 *_by_path(entries),
                 (known_keys.LITELLM, litellm),
                 (known_keys.GENERAL, general),
+                (known_keys.TEAMS, general.section("default_team_settings")),
                 (known_keys.ROUTER, router),
                 *((known_keys.TOP, file) for file in files),
             ]
@@ -150,6 +162,13 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
 def _by_path(entries: Sequence[EntrySections]) -> Iterator[tuple[str, Section]]:
     for written in entries:
         yield from zip((known_keys.ENTRY, known_keys.PARAMS, known_keys.INFO), written, strict=True)
+
+
+def _header_name(section: Section, name: str) -> str | None:
+    header = section.text(name)
+    if header is not None and not _HEADER_NAME.fullmatch(header):
+        raise ConfigError(section.place_of(name), "is no name of a header: letters, digits and - make one")
+    return header
 
 
 def _environment_variables(files: Sequence[Section]) -> dict[str, str]:
@@ -181,13 +200,11 @@ def _retention_seconds(section: Section) -> int | None:
 
 def _litellm_settings(section: Section) -> LitellmSettings:
     default = LitellmSettings()
-    max_budget = section.number("max_budget", lowest=0, highest=MAX_BUDGET_NANO_USD // NANO_USD)
     status = section.integer("budget_exceeded_status_code", lowest=400, highest=599)
     return LitellmSettings(
-        # 0 switches it off, as in LiteLLM.
-        max_budget=max_budget or None,
         budget_exceeded_status_code=default.budget_exceeded_status_code if status is None else status,
         request_timeout=seconds(section, "request_timeout") or default.request_timeout,
         drop_params=section.boolean("drop_params") or default.drop_params,
         markups=read_markups(section),
+        admin=read_admin_defaults(section),
     )

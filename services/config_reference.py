@@ -20,6 +20,7 @@ from services.known_keys import (
     PARAMS,
     READ,
     ROUTER,
+    TEAMS,
     TOP,
     Key,
 )
@@ -49,6 +50,7 @@ _TITLES: Mapping[str, str] = {
     INFO: "model_list: model_info",
     LITELLM: "litellm_settings",
     GENERAL: "general_settings",
+    TEAMS: "general_settings: default_team_settings",
     ROUTER: "router_settings",
 }
 

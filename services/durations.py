@@ -12,9 +12,12 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 # Beyond this a duration is no duration; it also keeps every sum below the year 9999.
 MAX_SECONDS = 100 * 366 * 86400
 MAX_MONTHS = 1200
+DAY_MS = 86400 * 1000
 
 _TEXT = re.compile(r"(\d{1,9})(s|m|h|d|w|mo)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# From here on a period of a century may end beyond the calendar.
+_LAST_MS = (datetime(9800, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 # Weeks begin on Mondays, and so do periods of several; those of other numbers of days are counted from the epoch.
 _MONDAY = date(1970, 1, 5).toordinal()
 _FIRST_DAY = date(1970, 1, 1).toordinal()
@@ -60,15 +63,16 @@ def period_at(duration: Duration, at_ms: int, zone: tzinfo) -> Period:
     """The period of this length that a moment lies in, as the calendar and the clock of a time zone have it.
 
     Days begin at midnight, weeks on Monday, months on the first; 30 days are a month, as in LiteLLM. Hours, minutes and
-    seconds are counted from midnight of the epoch on the zone's clock.
+    seconds that make up a day are counted from its midnight, and the last of them ends with the day, however long that
+    is; other numbers of them are counted from the epoch. So the periods of one length follow one another without gaps:
+    whoever asks within one, and whenever, is told the same.
     """
     count, unit = duration.count, duration.unit
+    # What claims to be later than the calendar goes is of its end.
+    at_ms = min(at_ms, _LAST_MS)
     at = (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(zone)
     if unit in "smh":
-        length_ms = count * SECONDS[unit] * 1000
-        offset_ms = (at.utcoffset() or timedelta()) // timedelta(milliseconds=1)
-        start_ms = (at_ms + offset_ms) // length_ms * length_ms - offset_ms
-        return Period(start_ms, start_ms + length_ms)
+        return _part_of_day(count * SECONDS[unit] * 1000, at_ms, at.date(), zone)
     if unit == "d" and count == 30:
         count, unit = 1, "mo"
     if unit == "mo":
@@ -78,6 +82,17 @@ def period_at(duration: Duration, at_ms: int, zone: tzinfo) -> Period:
     today = at.date().toordinal()
     first = today - (today - (_FIRST_DAY if days % 7 else _MONDAY)) % days
     return Period(_midnight(date.fromordinal(first), zone), _midnight(date.fromordinal(first + days), zone))
+
+
+def _part_of_day(length_ms: int, at_ms: int, day: date, zone: tzinfo) -> Period:
+    if DAY_MS % length_ms:
+        start_ms = at_ms // length_ms * length_ms
+        return Period(start_ms, start_ms + length_ms)
+    midnight_ms, next_midnight_ms = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+    last = DAY_MS // length_ms - 1
+    number = min((at_ms - midnight_ms) // length_ms, last)
+    start_ms = midnight_ms + number * length_ms
+    return Period(start_ms, next_midnight_ms if number == last else min(start_ms + length_ms, next_midnight_ms))
 
 
 def _first_of(month: int, zone: tzinfo) -> int:

@@ -69,6 +69,19 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.ERROR_REASON_MODEL_NOT_ALLOWED: Meaning(
             _G.PERMISSION_DENIED, 403, "key_model_access_denied", Next.GIVE_UP
         ),
+        Reason.ERROR_REASON_TEAM_MODEL_NOT_ALLOWED: Meaning(
+            _G.PERMISSION_DENIED, 403, "team_model_access_denied", Next.GIVE_UP
+        ),
+        Reason.ERROR_REASON_USER_MODEL_NOT_ALLOWED: Meaning(
+            _G.PERMISSION_DENIED, 403, "user_model_access_denied", Next.GIVE_UP
+        ),
+        Reason.ERROR_REASON_CUSTOMER_MODEL_NOT_ALLOWED: Meaning(
+            _G.PERMISSION_DENIED, 403, "customer_model_access_denied", Next.GIVE_UP
+        ),
+        Reason.ERROR_REASON_ORGANIZATION_MODEL_NOT_ALLOWED: Meaning(
+            _G.PERMISSION_DENIED, 403, "org_model_access_denied", Next.GIVE_UP
+        ),
+        Reason.ERROR_REASON_ROUTE_NOT_ALLOWED: Meaning(_G.PERMISSION_DENIED, 403, "auth_error", Next.GIVE_UP),
         Reason.ERROR_REASON_PERMISSION_DENIED: Meaning(_G.PERMISSION_DENIED, 401, "auth_error", Next.GIVE_UP),
         Reason.ERROR_REASON_RATE_LIMITED: Meaning(_G.RESOURCE_EXHAUSTED, 429, "throttling_error", Next.GIVE_UP),
         Reason.ERROR_REASON_BUDGET_EXCEEDED: Meaning(_G.RESOURCE_EXHAUSTED, 422, "budget_exceeded", Next.GIVE_UP),

@@ -25,6 +25,7 @@ PARAMS = "model_list[].litellm_params"
 INFO = "model_list[].model_info"
 LITELLM = "litellm_settings"
 GENERAL = "general_settings"
+TEAMS = "general_settings.default_team_settings"
 ROUTER = "router_settings"
 
 
@@ -54,6 +55,7 @@ _COSTS = {
 }
 _COUNT = "whole number"
 _SECONDS = "seconds"
+_DURATION = "`30s`, `2h`, `7d`, `1mo`"
 _FALLBACKS = "list of {group: [groups]}"
 
 # What stands in both sections; `router_settings` wins.
@@ -118,10 +120,15 @@ READ: Mapping[str, Mapping[str, Key]] = {
         "max_tokens": Key(_COUNT, "An older word for `max_output_tokens`."),
         "max_input_tokens": Key(_COUNT, "The longest input. Default: the price table's."),
         "max_output_tokens": Key(_COUNT, "The longest answer, which bounds what a call may cost."),
+        "access_groups": Key("list", "Names that stand for this group in the `models` of keys and teams."),
         **_COSTS,
     },
     LITELLM: {
-        "max_budget": Key("USD", "What the whole gateway may spend, ever. 0: no limit, the default."),
+        "max_budget": Key("USD", "What the whole gateway may spend in `budget_duration`. 0: no limit, the default."),
+        "budget_duration": Key(_DURATION, "The period of `max_budget`. Default: all time."),
+        "timezone": Key("name", "Where the days, weeks and months of budgets begin. Default `UTC`."),
+        "max_end_user_budget": Key("USD", "What a customer may spend who has no budget. Default: any amount."),
+        "max_end_user_budget_id": Key("text", "The budget of customers who name none."),
         "budget_exceeded_status_code": Key("400 to 599", "The status of a call that no budget allows. Default 422."),
         "request_timeout": Key(_SECONDS, "Of one attempt. Default 600."),
         "drop_params": Key("true or false", "Drop what a provider does not know, instead of refusing the call."),
@@ -133,17 +140,62 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "What is put on it after that; a value may also be `{percentage, fixed_amount}`, the amount in USD a call. "
             "`global`: of providers that have none.",
         ),
+        "default_key_generate_params": Key("mapping", "Members of `/key/generate` that its callers do not give."),
+        "upperbound_key_generate_params": Key(
+            "mapping",
+            "The most that a key may be made or changed with, and what it gets that names none: `max_budget`, "
+            "`budget_duration`, `duration`, `max_parallel_requests`, `tpm_limit`, `rpm_limit`.",
+        ),
+        "default_internal_user_params": Key("mapping", "Members of `/user/new` that its callers do not give."),
+        "max_internal_user_budget": Key("USD", "The same as `max_budget` there."),
+        "internal_user_budget_duration": Key("duration", "The same as `budget_duration` there."),
+        "default_team_params": Key("mapping", "Members of `/team/new` that its callers do not give."),
+        "key_generation_settings": Key(
+            "mapping",
+            "Who but admins makes keys: `personal_key_generation.allowed_user_roles`, "
+            "`team_key_generation.allowed_team_member_roles` (default `[admin]`), and `required_params` of both.",
+        ),
         **_RETRIES,
     },
     GENERAL: {
         "master_key": Key("text", "The admin's key. Default: `LITELLM_MASTER_KEY`."),
         "database_url": Key("URL", "PostgreSQL 15 or newer. Default: `DATABASE_URL`."),
+        "dangerously_permit_weak_or_unset_master_key": Key(
+            "true or false",
+            "Let a gateway that others can reach start with a master key that everybody knows, such as `sk-1234`.",
+        ),
         "global_max_parallel_requests": Key(_COUNT, "Calls at once, of all keys together. Default: any number."),
+        "max_parallel_requests": Key(_COUNT, "Calls at once of a key that does not say. Default: any number."),
+        "default_team_settings": Key("mapping", "Of teams that have none of their own; see below."),
+        "apply_user_budget_to_team_keys": Key(
+            "true or false", "A user's budget and limits are for calls with keys of a team too. Default false."
+        ),
+        "strict_budgets": Key(
+            "true or false",
+            "Refuse calls under a budget that nothing in them bounds: server tools, stored context, media elsewhere. "
+            "Default false: as much is held for them as the model can cost.",
+        ),
         "maximum_spend_logs_retention_period": Key(
             "duration",
             "How long single entries are kept, in whole days: `30d`, `72h`, `4w`, `6mo` (of 31 days); sums stay. At "
             "least a day. Default: for ever.",
         ),
+        "litellm_key_header_name": Key("name", "One more header that carries keys; it wins over all others."),
+        "export_webhook": Key(
+            "{url, secret, headers}",
+            "An address that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
+        "export_bucket": Key(
+            "{bucket, prefix, region, endpoint, access_key_id, secret_access_key, session_token}",
+            "A bucket, as of S3, that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
+        ),
+    },
+    TEAMS: {
+        "max_budget": Key("USD", "What a team may spend in `budget_duration`. Default: any amount."),
+        "budget_duration": Key(_DURATION, "The period of `max_budget`. Default: all time."),
+        "rpm_limit": Key(_COUNT, "Calls a minute. Default: any number."),
+        "tpm_limit": Key(_COUNT, "Tokens a minute. Default: any number."),
+        "max_parallel_requests": Key(_COUNT, "Calls at once. Default: any number."),
     },
     ROUTER: {
         "timeout": Key(_SECONDS, "Of one attempt. Default: `litellm_settings.request_timeout`."),
@@ -178,37 +230,37 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             use_litellm_proxy voice
         """,
         INFO: """
-            access_groups allowed_fails allowed_fails_policy blocked created_at created_by db_model deprecation_date
+            allowed_fails allowed_fails_policy blocked created_at created_by db_model deprecation_date
             description disable_background_health_check discoverable health_check_max_tokens health_check_model
             health_check_timeout litellm_provider metadata output_vector_size provider_specific_entry rpm source
             supported_environments team_id team_public_model_name tier tiered_pricing tpm updated_at updated_by version
         """,
         LITELLM: """
-            add_function_to_prompt block_requests_for_models_without_pricing budget_duration cache cache_params
+            add_function_to_prompt block_requests_for_models_without_pricing cache cache_params
             callbacks content_policy_fallbacks context_window_fallbacks
             custom_prometheus_metadata_labels custom_prometheus_tags custom_provider_map
-            default_internal_user_params default_key_generate_params default_team_params default_team_settings
+            default_team_settings
             disable_add_transform_inline_image_block disable_copilot_system_to_assistant
             disable_end_user_cost_tracking disable_end_user_cost_tracking_prometheus_only
             disable_hf_tokenizer_download enable_caching_on_provider_specific_optional_params
             enable_json_schema_validation enable_key_alias_format_validation enable_preview_features
             enable_redis_auth_cache expose_router_debug_in_errors extra_spend_tag_headers failure_callback force_ipv4
-            include_cost_in_streaming_usage internal_user_budget_duration json_logs key_generation_settings
-            langfuse_default_tags max_end_user_budget max_end_user_budget_id max_internal_user_budget
+            include_cost_in_streaming_usage json_logs
+            langfuse_default_tags
             max_ui_session_budget mcp_aliases model_alias_map model_group_settings modify_params
             priority_reservation priority_reservation_settings prometheus_metrics_config public_model_groups
             public_model_groups_links redact_user_api_key_info require_auth_for_metrics_endpoint service_callback
             service_callbacks set_verbose ssl_certificate ssl_verify store_audit_logs success_callback
-            turn_off_message_logging upperbound_key_generate_params use_chat_completions_url_for_anthropic_messages
+            turn_off_message_logging use_chat_completions_url_for_anthropic_messages
         """,
         GENERAL: """
             admin_only_routes admission_queue_timeout_seconds alert_to_webhook_url alert_types alerting alerting_args
             alerting_threshold allow_client_side_credentials allow_requests_on_db_unavailable allow_user_auth
-            allowed_ips allowed_routes always_include_stream_usage apply_user_budget_to_team_keys
+            allowed_ips allowed_routes always_include_stream_usage
             background_health_checks cancel_on_disconnect completion_model coordination_redis custom_auth
-            custom_key_generate custom_sso dangerously_permit_weak_or_unset_master_key
+            custom_key_generate custom_sso
             database_connection_pool_limit database_connection_timeout
-            default_team_disabled default_team_settings disable_adding_master_key_hash_to_db
+            default_team_disabled disable_adding_master_key_hash_to_db
             disable_budget_reservation disable_error_logs disable_master_key_return disable_prisma_schema_update
             disable_reset_budget disable_responses_id_security disable_retry_on_max_parallel_request_limit_error
             disable_spend_logs disable_spend_updates embedding_model enable_health_check_routing enable_jwt_auth
@@ -216,8 +268,8 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             fail_closed_rate_limit_enforcement forward_client_headers_to_llm_api forward_llm_provider_auth_headers
             forward_openai_org_id health_check_concurrency health_check_details
             health_check_interval health_check_staleness_threshold image_generation_model infer_model_from_keys
-            key_management_settings key_management_system litellm_jwtauth litellm_key_header_name litellm_license
-            max_in_flight_requests_per_worker max_parallel_requests max_queued_requests_per_worker
+            key_management_settings key_management_system litellm_jwtauth litellm_license
+            max_in_flight_requests_per_worker max_queued_requests_per_worker
             max_request_size_mb max_response_size_mb maximum_spend_logs_cleanup_cron
             maximum_spend_logs_retention_interval missing_session_id
             moderation_model oauth2_config_mappings pass_through_endpoints proxy_batch_polling_interval
@@ -228,6 +280,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             use_google_kms use_redis_transaction_buffer use_shared_health_check use_x_forwarded_for
             user_api_key_cache_ttl user_header_mappings user_header_name user_mcp_management_mode
         """,
+        TEAMS: "",
         ROUTER: """
             alerting_config allowed_fails_policy assistants_config cache_kwargs cache_responses caching_groups
             client_ttl content_policy_fallbacks context_window_fallbacks debug_level default_litellm_params

@@ -37,7 +37,7 @@ class Exchange(Generic[Up, Down]):
     path: str
     up: type[Up]
     down: type[Down]
-    # The messages that carry them: one repeated field, `frames`.
+    # The messages that carry them: one repeated field, `frames`, whose number is 1 (`backlog.py`).
     up_batch: Any
     down_batch: Any
 
@@ -61,18 +61,27 @@ UPDATE_KEY = Unary("/gateway.v1.Keys/UpdateKey", k.UpdateKeyRequest, k.UpdateKey
 REGENERATE_KEY = Unary("/gateway.v1.Keys/RegenerateKey", k.RegenerateKeyRequest, k.RegenerateKeyResponse)
 SET_KEY_BLOCKED = Unary("/gateway.v1.Keys/SetKeyBlocked", k.SetKeyBlockedRequest, k.SetKeyBlockedResponse)
 DELETE_KEYS = Unary("/gateway.v1.Keys/DeleteKeys", k.DeleteKeysRequest, k.DeleteKeysResponse)
+RESET_SPEND = Unary("/gateway.v1.Keys/ResetSpend", k.ResetSpendRequest, k.ResetSpendResponse)
+IDENTIFY = Unary("/gateway.v1.Keys/Identify", k.IdentifyRequest, k.IdentifyResponse, reads=True)
+NEXT_SECRET = Unary("/gateway.v1.Keys/NextSecret", k.NextSecretRequest, k.NextSecretResponse, reads=True)
 GET_GATEWAY_BUDGET = Unary(
     "/gateway.v1.Keys/GetGatewayBudget", k.GetGatewayBudgetRequest, k.GetGatewayBudgetResponse, reads=True
 )
+CREATE_OWNER = Unary("/gateway.v1.Owners/CreateOwner", k.CreateOwnerRequest, k.CreateOwnerResponse)
+GET_OWNERS = Unary("/gateway.v1.Owners/GetOwners", k.GetOwnersRequest, k.GetOwnersResponse, reads=True)
+LIST_OWNERS = Unary("/gateway.v1.Owners/ListOwners", k.ListOwnersRequest, k.ListOwnersResponse, reads=True)
+UPDATE_OWNER = Unary("/gateway.v1.Owners/UpdateOwner", k.UpdateOwnerRequest, k.UpdateOwnerResponse)
+DELETE_OWNERS = Unary("/gateway.v1.Owners/DeleteOwners", k.DeleteOwnersRequest, k.DeleteOwnersResponse)
+LIST_CHANGES = Unary("/gateway.v1.Owners/ListChanges", k.ListChangesRequest, k.ListChangesResponse, reads=True)
 
 RECORD = Exchange("/gateway.v1.Ledger/Record", led.RecordFrame, led.StoredFrame, led.RecordBatch, led.StoredBatch)
 SUM_SPEND = Unary("/gateway.v1.Ledger/SumSpend", led.SumSpendRequest, led.SumSpendResponse, reads=True)
 LIST_ENTRIES = Unary("/gateway.v1.Ledger/ListEntries", led.ListEntriesRequest, led.ListEntriesResponse, reads=True)
 QUERY_SPEND = Unary("/gateway.v1.Ledger/QuerySpend", led.QuerySpendRequest, led.QuerySpendResponse, reads=True)
-REPRICE = Unary("/gateway.v1.Ledger/Reprice", led.RepriceRequest, led.RepriceResponse)
 EXPORT_ENTRIES = Unary(
     "/gateway.v1.Ledger/ExportEntries", led.ExportEntriesRequest, led.ExportEntriesResponse, reads=True
 )
+REPRICE = Unary("/gateway.v1.Ledger/Reprice", led.RepriceRequest, led.RepriceResponse)
 
 ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     INFERENCE,
@@ -87,11 +96,20 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     REGENERATE_KEY,
     SET_KEY_BLOCKED,
     DELETE_KEYS,
+    RESET_SPEND,
+    IDENTIFY,
+    NEXT_SECRET,
     GET_GATEWAY_BUDGET,
+    CREATE_OWNER,
+    GET_OWNERS,
+    LIST_OWNERS,
+    UPDATE_OWNER,
+    DELETE_OWNERS,
+    LIST_CHANGES,
     RECORD,
     SUM_SPEND,
     LIST_ENTRIES,
     QUERY_SPEND,
-    REPRICE,
     EXPORT_ENTRIES,
+    REPRICE,
 )

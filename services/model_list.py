@@ -48,6 +48,10 @@ PROVIDER_OPTIONS: Mapping[str, str] = {
     "client_id": "The Entra application.",
     "client_secret": "Its secret.",
     "azure_scope": "What the Entra token is for.",
+    "project_id": "The project at watsonx.ai.",
+    "space_id": "The deployment space at watsonx.ai, where there is no project.",
+    "token": "A token of IBM Cloud's, as it is.",
+    "zen_api_key": "A key of IBM's own software: the user's name and key, in base64.",
 }  # fmt: skip
 
 _CREDENTIALS = frozenset(
@@ -60,7 +64,9 @@ _CREDENTIALS = frozenset(
         "aws_web_identity_token",
         "azure_ad_token",
         "client_secret",
+        "token",
         "vertex_credentials",
+        "zen_api_key",
     )
 )
 
@@ -134,6 +140,7 @@ class ModelInfo:
 
     id: str
     base_model: str | None = None
+    access_groups: tuple[str, ...] = ()
     mode: str | None = None
     max_tokens: int | None = None
     max_input_tokens: int | None = None
@@ -223,6 +230,7 @@ def _info(section: Section, deployment_id: str) -> ModelInfo:
     return ModelInfo(
         id=deployment_id,
         base_model=section.text("base_model"),
+        access_groups=section.names("access_groups") or (),
         mode=section.text("mode"),
         max_tokens=_count(section, "max_tokens"),
         max_input_tokens=_count(section, "max_input_tokens"),

@@ -7,7 +7,7 @@ one becomes of it only where a JSON answer shows dollars.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 from gateway.v1.common_pb2 import TokenUsage
@@ -86,6 +86,16 @@ class Rates:
     reasoning: int = 0
     output_audio: int = 0
     output_image: int = 0
+    # The most that a token can cost, whatever it is; reckoned once, for every call asks several times.
+    dearest_input: int = field(init=False, repr=False, compare=False)
+    dearest_output: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        inputs = (self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.cache_read_audio)
+        dearest_input = max(*inputs, self.input_audio, self.input_image)
+        dearest_output = max(self.output, self.reasoning, self.output_audio, self.output_image)
+        object.__setattr__(self, "dearest_input", dearest_input)
+        object.__setattr__(self, "dearest_output", dearest_output)
 
     @classmethod
     def of(cls, **stated: int) -> Rates:
@@ -107,24 +117,6 @@ class Rates:
                 stated[name] = rate
         return stated
 
-    @property
-    def dearest_input(self) -> int:
-        """The most that a token of the input can cost, whatever it is."""
-        return max(
-            self.input,
-            self.cache_read,
-            self.cache_write,
-            self.cache_write_1h,
-            self.cache_read_audio,
-            self.input_audio,
-            self.input_image,
-        )
-
-    @property
-    def dearest_output(self) -> int:
-        """The most that a token of the output can cost, whatever it is."""
-        return max(self.output, self.reasoning, self.output_audio, self.output_image)
-
     def cost(self, usage: TokenUsage) -> int:
         """Nano-USD of one call, rounded once, half-even."""
         return half_even(self.weigh_input(usage) + self.weigh_output(usage), MTOK) + self.fixed(usage)
@@ -139,32 +131,30 @@ class Rates:
         More cached tokens than input do not make a refund. Sound and pictures beyond what the caches leave are taken
         for cached: some providers count both, and do not say what was cached.
         """
-        left = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
+        # Each member of a message is read once: that takes longer than the sums.
+        read, written = usage.cache_read_tokens, usage.cache_write_tokens
+        left = max(0, usage.input_tokens - read - written)
         audio = min(usage.input_audio_tokens, left)
         image = min(usage.input_image_tokens, left - audio)
-        hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
-        heard = min(usage.cache_read_audio_tokens, usage.cache_read_tokens)
+        hour = min(usage.cache_write_1h_tokens, written)
+        heard = min(usage.cache_read_audio_tokens, read)
         return (
             (left - audio - image) * self.input
             + audio * self.input_audio
             + image * self.input_image
-            + (usage.cache_read_tokens - heard) * self.cache_read
+            + (read - heard) * self.cache_read
             + heard * self.cache_read_audio
-            + (usage.cache_write_tokens - hour) * self.cache_write
+            + (written - hour) * self.cache_write
             + hour * self.cache_write_1h
         )
 
     def weigh_output(self, usage: TokenUsage) -> int:
         """What the output costs, in nano-USD times MTOK. Its parts are never more than the whole."""
-        audio = min(usage.output_audio_tokens, usage.output_tokens)
-        image = min(usage.output_image_tokens, usage.output_tokens - audio)
-        reasoning = min(usage.reasoning_tokens, usage.output_tokens - audio - image)
-        return (
-            (usage.output_tokens - audio - image - reasoning) * self.output
-            + audio * self.output_audio
-            + image * self.output_image
-            + reasoning * self.reasoning
-        )
+        left = usage.output_tokens
+        left -= (audio := min(usage.output_audio_tokens, left))
+        left -= (image := min(usage.output_image_tokens, left))
+        left -= (reasoning := min(usage.reasoning_tokens, left))
+        return left * self.output + audio * self.output_audio + image * self.output_image + reasoning * self.reasoning
 
     def ceiling(self, *, input_tokens: int, output_tokens: int, requests: int = 1) -> int:
         """The most that a call of at most these tokens and fixed prices can cost, rounded up."""

@@ -18,14 +18,13 @@ import grpc.aio
 from gateway.v1 import errors_pb2
 from structlog.typing import FilteringBoundLogger
 
+from services.backlog import Backlog
 from services.errors import GatewayError, Reason, internal, unavailable
 from services.grpc_options import CHANNEL_OPTIONS, SERVER_OPTIONS
 from services.link import (
     FEW_CALLS,
     LAZY_SECONDS,
     MAX_BACKLOG_BYTES,
-    MAX_BATCH_BYTES,
-    MAX_FRAME_BYTES,
     TICK_SECONDS,
     Link,
     LinkClosed,
@@ -37,8 +36,6 @@ _ERROR_KEY = "tollhouse-error-bin"
 # What a server says first on a link. A refusal says it not, though gRPC takes both for a connection.
 _OPENED = (("tollhouse-link", "open"),)
 
-# What a frame costs in a batch beside its own bytes: a tag and up to three bytes of length.
-_FRAME_OVERHEAD_BYTES = 4
 # How gRPC says that a stream has ended under a read or a write.
 _STREAM_ENDED = (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError)
 
@@ -49,17 +46,14 @@ class GrpcLink(Generic[Up, Down]):
     def __init__(
         self,
         read: Callable[[], Awaitable[Any]],
-        write: Callable[[Any], Awaitable[None]],
-        batch: Callable[..., Any],
+        write: Callable[[bytes], Awaitable[None]],
         finish: Callable[[GatewayError | None], Coroutine[Any, Any, None]],
     ) -> None:
         self.open_calls = 0
         self._read = read
         self._write = write
-        self._batch = batch
         self._finish = finish
-        self._backlog: list[Up] = []
-        self._backlog_bytes = 0
+        self._backlog = Backlog()
         self._waiter: asyncio.Future[None] | None = None
         self._lazy: asyncio.TimerHandle | None = None
         self._ended: LinkClosed | None = None
@@ -75,12 +69,8 @@ class GrpcLink(Generic[Up, Down]):
     def send(self, frame: Up, *, urgent: bool = True) -> None:
         if self._ended is not None:
             raise LinkClosed(self._ended.error)
-        size = frame.ByteSize()
-        if size > MAX_FRAME_BYTES:
-            raise ValueError(f"a frame of {size} bytes exceeds {MAX_FRAME_BYTES}")
-        self._backlog.append(frame)
-        self._backlog_bytes += size + _FRAME_OVERHEAD_BYTES
-        if self._backlog_bytes > MAX_BACKLOG_BYTES:
+        self._backlog.add(frame)
+        if self._backlog.size > MAX_BACKLOG_BYTES:
             self._break(unavailable("A part of the gateway has stopped reading."))
         elif urgent:
             self._wake()
@@ -129,7 +119,7 @@ class GrpcLink(Generic[Up, Down]):
         """Nothing more goes out; the next `receive` or `send` says why."""
         if self._ended is None:
             self._ended = LinkClosed(error)
-            self._backlog, self._backlog_bytes = [], 0
+            self._backlog.clear()
             self._wake()
 
     async def written(self) -> None:
@@ -168,24 +158,9 @@ class GrpcLink(Generic[Up, Down]):
                     await asyncio.sleep(pause)
                 written = loop.time()
             try:
-                await self._write(self._take_batch())
+                await self._write(self._backlog.take())
             except (*_STREAM_ENDED, asyncio.CancelledError):
                 self.end(unavailable("A part of the gateway has gone away."))
-
-    def _take_batch(self) -> Any:
-        if self._backlog_bytes <= MAX_BATCH_BYTES:
-            frames, self._backlog, self._backlog_bytes = self._backlog, [], 0
-            return self._batch(frames=frames)
-        size = count = 0
-        for frame in self._backlog:
-            more = frame.ByteSize() + _FRAME_OVERHEAD_BYTES
-            if size + more > MAX_BATCH_BYTES:
-                break
-            size += more
-            count += 1
-        frames, self._backlog = self._backlog[:count], self._backlog[count:]
-        self._backlog_bytes -= size
-        return self._batch(frames=frames)
 
 
 class GrpcChannel:
@@ -216,9 +191,10 @@ class GrpcChannel:
             raise unavailable("A part of the gateway has gone away.") from None
 
     async def exchange(self, method: Exchange[Up, Down], *, timeout_seconds: float) -> Link[Up, Down]:
-        stub = self._channel.stream_stream(
+        stub: Any = self._channel.stream_stream(
             method.path,
-            request_serializer=method.up_batch.SerializeToString,
+            # A backlog gives bytes.
+            request_serializer=None,
             response_deserializer=method.down_batch.FromString,
         )
         stream = stub(metadata=self._metadata, wait_for_ready=True)
@@ -247,7 +223,7 @@ class GrpcChannel:
                 with_end.cancel()
             stream.cancel()
 
-        return GrpcLink(stream.read, stream.write, method.up_batch, finish)
+        return GrpcLink(stream.read, stream.write, finish)
 
     async def close(self) -> None:
         await self._channel.close()
@@ -325,9 +301,7 @@ class GrpcServer:
                 unary, method.request.FromString, method.response.SerializeToString
             )
         exchange = self._serving(method, handler)
-        return grpc.stream_stream_rpc_method_handler(
-            exchange, method.up_batch.FromString, method.down_batch.SerializeToString
-        )
+        return grpc.stream_stream_rpc_method_handler(exchange, method.up_batch.FromString, response_serializer=None)
 
     def _answering(self, method: Unary[Any, Any], handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
         async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
@@ -355,7 +329,7 @@ class GrpcServer:
                 if not cut.done():
                     cut.set_result(error)
 
-            link: GrpcLink[Any, Any] = GrpcLink(context.read, context.write, method.down_batch, finish)
+            link: GrpcLink[Any, Any] = GrpcLink(context.read, context.write, finish)
             self._links.add(link)
             # The handler outlives a stream that breaks: it sees LinkClosed and tidies up in its own time.
             handling = self._handle(method, handler, link)

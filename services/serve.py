@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def serve(roles_text: str, config_file: Path, http_host: str, http_port: int | N
     startup.demand(roles, settings)
     http_port = settings.http_port if http_port is None else http_port
     if "edge" in roles:
+        if warning := startup.check_master_key(settings, http_host):
+            print(f"tollhouse: {warning}", file=sys.stderr, flush=True)
         startup.check_port(http_host, http_port)
     if any(role != "edge" for role in roles):  # an edge offers no RPC
         host, _, port = settings.grpc_listen.rpartition(":")

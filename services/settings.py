@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from services import durations
+
+PERMIT_WEAK_MASTER_KEY = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"
+
 # What LiteLLM's users write for yes.
 _TRUE = ("true", "1", "yes", "on")
 
@@ -28,6 +32,9 @@ class Settings:
 
     # LITELLM_MASTER_KEY: the admin's key. Also `general_settings.master_key`.
     master_key: str = field(default="", repr=False)
+    # LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: let an edge that others can reach start with a master key
+    # that everybody knows. Also `general_settings.dangerously_permit_weak_or_unset_master_key`.
+    permits_weak_master_key: bool = False
     # DATABASE_URL: PostgreSQL 15 or newer. Also in parts: DATABASE_HOST, DATABASE_PORT, DATABASE_USERNAME (or
     # DATABASE_USER), DATABASE_PASSWORD, DATABASE_NAME. Empty: `up` runs its own.
     database_url: str = field(default="", repr=False)
@@ -60,6 +67,8 @@ class Settings:
     metrics_token: str = field(default="", repr=False)
     # TOLLHOUSE_HOLD_LEASE_SECONDS: how long a hold outlives its router. Renewed at a quarter of it.
     hold_lease_seconds: float = 60.0
+    # LITELLM_KEY_ROTATION_GRACE_PERIOD: how long the secret before is good when a key is rotated by itself, as `24h`.
+    rotation_grace_seconds: int = 24 * 3600
     # TOLLHOUSE_MAX_BODY_BYTES: the largest request body; LiteLLM has no limit, nginx's is 1 MiB, images need more.
     max_body_bytes: int = 32 * 1024 * 1024
     # TOLLHOUSE_LOG_LEVEL: debug, info, warning or error.
@@ -100,6 +109,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"TOLLHOUSE_LOG_LEVEL: {level!r} is not debug, info, warning or error")
     return Settings(
         master_key=environ.get("LITELLM_MASTER_KEY", ""),
+        permits_weak_master_key=environ.get(PERMIT_WEAK_MASTER_KEY, "").lower() in _TRUE,
         database_url=environ.get("DATABASE_URL") or _database_url(environ),
         database_wait_seconds=number("TOLLHOUSE_DATABASE_WAIT_SECONDS", default.database_wait_seconds, 0, 3600),
         redis_url=environ.get("REDIS_URL") or _redis_url(environ),
@@ -115,6 +125,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         metrics_listen=address("TOLLHOUSE_METRICS_LISTEN", metrics_listen) if metrics_listen else "",
         metrics_token=environ.get("TOLLHOUSE_METRICS_TOKEN", ""),
         hold_lease_seconds=number("TOLLHOUSE_HOLD_LEASE_SECONDS", default.hold_lease_seconds, 1, 3600),
+        rotation_grace_seconds=_duration("LITELLM_KEY_ROTATION_GRACE_PERIOD", environ, default.rotation_grace_seconds),
         max_body_bytes=int(number("TOLLHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1 << 30)),
         log_level=level,
     )
@@ -128,6 +139,19 @@ def _port(name: str, text: str) -> int:
     if not _is_port(text):
         raise SettingsError(f"{name}: {text!r} is not a port")
     return int(text)
+
+
+def _duration(name: str, environ: Mapping[str, str], otherwise: int) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return otherwise
+    try:
+        duration = durations.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    if duration.unit == "mo":
+        raise SettingsError(f"{name}: {text!r} is in months, which differ; say it in days")
+    return duration.count * durations.SECONDS[duration.unit]
 
 
 def _database_url(environ: Mapping[str, str]) -> str:

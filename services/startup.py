@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import socket
@@ -26,6 +27,17 @@ NEEDS: Mapping[str, Sequence[tuple[str, str]]] = {
 }
 
 
+# What LiteLLM's documentation and examples write, and what people put in its place while they try something.
+WEAK_MASTER_KEYS = frozenset(
+    (
+        *("sk-1234", "sk-123", "sk-12345", "sk-123456", "sk-12345678", "sk-123456789", "sk-1234567890"),
+        *("sk-admin", "sk-anything", "sk-change-me", "sk-changeme", "sk-key", "sk-litellm", "sk-litellm-master-key"),
+        *("sk-master", "sk-master-key", "sk-my-key", "sk-password", "sk-secret", "sk-test", "sk-your-key"),
+        *("1234", "admin", "anything", "change-me", "changeme", "litellm", "master", "password", "secret", "test"),
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class QuickModel:
     """One model in place of a file: what `model` and `api_base` of an entry of `model_list` would say."""
@@ -43,6 +55,7 @@ def read(source: Path | QuickModel | None, environ: Mapping[str, str] = os.envir
     general = {
         "LITELLM_MASTER_KEY": given.general_settings.master_key,
         "DATABASE_URL": given.general_settings.database_url,
+        settings.PERMIT_WEAK_MASTER_KEY: "true" if given.general_settings.permits_weak_master_key else None,
     }
     named = {name: value for name, value in general.items() if value}
     return given, settings.from_environment({**environ, **given.environment_variables, **named})
@@ -89,6 +102,28 @@ def demand_database(own: Settings) -> None:
     """SettingsError when no database is named."""
     if not own.database_url:
         raise SettingsError("DATABASE_URL is not set")
+
+
+def check_master_key(own: Settings, http_host: str) -> str | None:
+    """A warning about a master key that everybody knows; None: there is nothing to warn of. StartError where others can
+    reach it, unless that is permitted."""
+    if own.master_key.strip().lower() not in WEAK_MASTER_KEYS:
+        return None
+    line = "the master key is a well-known one: whoever reaches this gateway can do everything with it"
+    if not (own.permits_weak_master_key or _is_loopback(http_host)):
+        raise StartError(
+            f"{line}, and {http_host} can be reached from elsewhere; set LITELLM_MASTER_KEY to one of your own, as "
+            "`openssl rand -hex 24` makes them (general_settings.dangerously_permit_weak_or_unset_master_key: true "
+            "starts all the same)"
+        )
+    return f"WARNING: {line}; set LITELLM_MASTER_KEY to one of your own before others can"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def check_port(host: str, port: int) -> None:

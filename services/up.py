@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import shlex
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def up(options: Options) -> None:
         http_port=settings.http_port if options.http_port is None else options.http_port,
         log_level=options.log_level or settings.log_level,
     )
+    if warning := startup.check_master_key(settings, options.http_host):
+        print(f"tollhouse: {warning}", file=sys.stderr, flush=True)
     startup.check_port(options.http_host, settings.http_port)
     embeds = not (settings.database_url and settings.redis_url)
     account = server_account() if embeds else Account()

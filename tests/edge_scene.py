@@ -8,7 +8,6 @@ scene.run               what the router does with a call; scene.refusal: what th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,33 +23,26 @@ from router.catalog import Catalog, Deployment
 from router.estimates import Estimates
 from router.live import LiveHolds
 from router.service import InferenceService
-from services.config import Config
-from services.errors import GatewayError, Reason
+from services.config import Config, parse
+from services.errors import GatewayError
 from services.inprocess import InProcessChannel
 from services.lifecycle import Runtime
 from services.methods import (
     ADMISSION,
     CHECK_HEALTH,
-    CREATE_KEY,
-    DELETE_KEYS,
     ESTIMATE_COST,
     EXPORT_ENTRIES,
-    GET_GATEWAY_BUDGET,
-    GET_KEY,
     INFERENCE,
     LIST_ENTRIES,
-    LIST_KEYS,
     PRICE_USAGES,
     QUERY_SPEND,
-    REGENERATE_KEY,
     REPRICE,
-    SET_KEY_BLOCKED,
-    UPDATE_KEY,
 )
 from services.money import Rates
 from services.resolve import fixed
 from services.settings import Settings
 from services.transport import Handlers
+from tests.scripted_keystore import Kept, keys_of, owners_of
 
 LOG = structlog.get_logger()
 MASTER_KEY = "sk-master"
@@ -72,8 +64,7 @@ class Scene:
 
     run: Callable[[Caller], Awaitable[None]] | None = None
     refusal: GatewayError | None = None
-    # By every name that the test calls them.
-    keys: dict[str, keystore_pb2.Key] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
     entries: list[ledger_pb2.Entry] = field(default_factory=list)
     spend: list[ledger_pb2.SpendRow] = field(default_factory=lambda: [ledger_pb2.SpendRow()])
     checked: list[router_pb2.DeploymentHealth] = field(default_factory=list)
@@ -83,10 +74,16 @@ class Scene:
     # What costs are reckoned by.
     deployment: Deployment = PRICED
     listed: list[ledger_pb2.ListEntriesRequest] = field(default_factory=list)
-    # What an export is answered, page by page.
+    # What an export asks for, and is answered, page by page; unset: there is nothing.
     exported: list[ledger_pb2.ExportEntriesRequest] = field(default_factory=list)
     page: Callable[[ledger_pb2.ExportEntriesRequest], Awaitable[ledger_pb2.ExportEntriesResponse]] | None = None
     edge: Edge | None = None
+    config: Config = field(default_factory=Config)
+
+    @property
+    def keys(self) -> dict[str, keystore_pb2.Key]:
+        """By every name that the test calls them."""
+        return self.kept.keys
 
     def client(self, key: str = MASTER_KEY) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.base_url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
@@ -102,46 +99,10 @@ class Scene:
 
     def add_key(self, secret: str, key: keystore_pb2.Key) -> None:
         """Make a key known by its secret's digest, which is what the edge asks by, and by its id."""
-        self.keys[hashlib.sha256(secret.encode()).hexdigest()] = self.keys[key.key_id] = key
+        self.kept.add(secret, key)
 
     def keystore(self) -> Handlers:
-        async def get_key(request: keystore_pb2.GetKeyRequest) -> keystore_pb2.GetKeyResponse:
-            return keystore_pb2.GetKeyResponse(key=self._key(request.name or request.digest.hex()))
-
-        async def create(request: keystore_pb2.CreateKeyRequest) -> keystore_pb2.CreateKeyResponse:
-            return keystore_pb2.CreateKeyResponse(key=request.key, secret=request.secret or "sk-made")
-
-        async def list_keys(request: keystore_pb2.ListKeysRequest) -> keystore_pb2.ListKeysResponse:
-            keys = {key.key_id: key for key in self.keys.values()}
-            return keystore_pb2.ListKeysResponse(keys=list(keys.values())[: request.size], total_count=len(keys))
-
-        async def update(request: keystore_pb2.UpdateKeyRequest) -> keystore_pb2.UpdateKeyResponse:
-            return keystore_pb2.UpdateKeyResponse(key=self._key(request.name))
-
-        async def regenerate(request: keystore_pb2.RegenerateKeyRequest) -> keystore_pb2.RegenerateKeyResponse:
-            key = self._key(request.change.name)
-            return keystore_pb2.RegenerateKeyResponse(key=key, secret=request.secret or "sk-made")
-
-        async def block(request: keystore_pb2.SetKeyBlockedRequest) -> keystore_pb2.SetKeyBlockedResponse:
-            return keystore_pb2.SetKeyBlockedResponse(key=self._key(request.name))
-
-        async def delete(request: keystore_pb2.DeleteKeysRequest) -> keystore_pb2.DeleteKeysResponse:
-            return keystore_pb2.DeleteKeysResponse(deleted=[*request.names, *request.aliases])
-
-        async def budget(request: keystore_pb2.GetGatewayBudgetRequest) -> keystore_pb2.GetGatewayBudgetResponse:
-            return keystore_pb2.GetGatewayBudgetResponse()
-
-        return {
-            ADMISSION: self._admission,
-            GET_KEY: get_key,
-            LIST_KEYS: list_keys,
-            UPDATE_KEY: update,
-            REGENERATE_KEY: regenerate,
-            CREATE_KEY: create,
-            SET_KEY_BLOCKED: block,
-            DELETE_KEYS: delete,
-            GET_GATEWAY_BUDGET: budget,
-        }
+        return {ADMISSION: self._admission, **keys_of(self.kept), **owners_of(self.kept)}
 
     def ledger(self) -> Handlers:
         async def query(request: ledger_pb2.QuerySpendRequest) -> ledger_pb2.QuerySpendResponse:
@@ -159,8 +120,7 @@ class Scene:
 
         async def export(request: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
             self.exported.append(request)
-            assert self.page is not None
-            return await self.page(request)
+            return await self.page(request) if self.page is not None else ledger_pb2.ExportEntriesResponse()
 
         return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export, REPRICE: reprice}
 
@@ -168,7 +128,7 @@ class Scene:
         catalog = common_pb2.Catalog(
             models=[
                 common_pb2.CatalogModel(name="m", max_output_tokens=5),
-                common_pb2.CatalogModel(name="org/large", max_input_tokens=7),
+                common_pb2.CatalogModel(name="org/large", max_input_tokens=7, access_groups=["gpt-of-catalog"]),
             ]
         )
 
@@ -187,11 +147,6 @@ class Scene:
             ESTIMATE_COST: estimates.estimate,
             PRICE_USAGES: estimates.price,
         }
-
-    def _key(self, name: str) -> keystore_pb2.Key:
-        if name not in self.keys:
-            raise GatewayError(Reason.ERROR_REASON_NOT_FOUND, "Key not found in database", param="key")
-        return self.keys[name]
 
     async def _admission(self, link) -> None:
         while True:
@@ -222,16 +177,18 @@ def _grouped(row: ledger_pb2.SpendRow, group_by: Sequence[ledger_pb2.SpendDimens
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    """An edge of the test's own."""
-    made = Scene()
+async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+    """An edge of the test's own. A test's mark `scene_config("...")` is its configuration."""
+    mark = request.node.get_closest_marker("scene_config")
+    text = mark.args[0] if mark is not None else ""
+    made = Scene(config=parse(text, name="scene.yaml", environ={}))
     channels = {
         "keystore": InProcessChannel(made.keystore(), LOG),
         "ledger": InProcessChannel(made.ledger(), LOG),
     }
     edge = made.edge = build(
         Runtime(
-            config=Config(),
+            config=made.config,
             settings=Settings(master_key=MASTER_KEY, max_body_bytes=100_000),
             log=LOG,
             registry=CollectorRegistry(),

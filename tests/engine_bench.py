@@ -64,11 +64,11 @@ class Recorder:
         await self.data(body)
         self.result(result)
 
-    def head(self, head: router_pb2.Head) -> None:
+    def head(self, head: router_pb2.Head, *, urgent: bool = True) -> None:
         self.events.append("head")
         self.heads.append(head)
 
-    async def data(self, body: bytes) -> None:
+    async def data(self, body: bytes, *, urgent: bool = True) -> None:
         if not self.reads:
             await asyncio.sleep(3600)
         self.events.append("data")

@@ -15,7 +15,7 @@ from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 
 from edge.admin.daily import UNASSIGNED, model_of
 from edge.admin.directory import MASTER_KEY, KeyDirectory
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute, number_of
+from edge.admin.endpoint import AdminRequest, AdminRoute, number_of
 from edge.admin.questions import (
     DAY,
     END_USER,
@@ -111,10 +111,7 @@ class ActivityAdmin:
 
     def routes(self) -> list[AdminRoute]:
         """The table."""
-        return [
-            AdminRoute("GET", activity.path, Access.ANY_KEY, functools.partial(self.activity, activity))
-            for activity in ACTIVITIES
-        ]
+        return [AdminRoute("GET", activity.path, functools.partial(self.activity, activity)) for activity in ACTIVITIES]
 
     async def activity(self, activity: Activity, request: AdminRequest) -> object:
         """The days from `start_date` to `end_date`, `page_size` of them (50) a `page`."""

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from gateway.v1 import common_pb2, router_pb2
 
-from edge.admin.directory import KeyDirectory
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute, convert
+from edge.admin.allowed import AllowedModels
+from edge.admin.endpoint import AdminRequest, AdminRoute, convert
 from edge.admin.neighbours import ask_a_router
 from edge.exchange import Routers
 from services.errors import GatewayError, Reason
@@ -88,15 +88,15 @@ class CalculateSpend(msgspec.Struct):
 class CostAdmin:
     """The handlers."""
 
-    def __init__(self, directory: KeyDirectory, routers: Routers) -> None:
-        self._directory = directory
+    def __init__(self, allowed: AllowedModels, routers: Routers) -> None:
+        self._allowed = allowed
         self._routers = routers
 
     def routes(self) -> list[AdminRoute]:
         """The table."""
         return [
-            AdminRoute("POST", "/cost/estimate", Access.ANY_KEY, self.estimate),
-            AdminRoute("POST", "/spend/calculate", Access.ANY_KEY, self.calculate),
+            AdminRoute("POST", "/cost/estimate", self.estimate),
+            AdminRoute("POST", "/spend/calculate", self.calculate),
         ]
 
     async def estimate(self, request: AdminRequest) -> object:
@@ -131,8 +131,8 @@ class CostAdmin:
     async def _ask(
         self, request: AdminRequest, model: str, usage: common_pb2.TokenUsage
     ) -> router_pb2.EstimateCostResponse:
-        key = await self._directory.own(request)
-        if key is not None and key.models and model not in key.models:
+        key = request.caller.key
+        if key is not None and not (await self._allowed.of(key)).allows(model):
             raise GatewayError(
                 Reason.ERROR_REASON_MODEL_NOT_ALLOWED, f"The key may not call the model {model!r}.", param="model"
             )

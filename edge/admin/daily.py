@@ -16,7 +16,7 @@ from datetime import datetime
 from gateway.v1 import ledger_pb2
 
 from edge.admin.directory import MASTER_KEY
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute
+from edge.admin.endpoint import AdminRequest, AdminRoute
 from edge.admin.questions import DAY, END_USER, GROUP, KEY, MODEL, PROVIDER, TAG, TEAM, SpendQuestions
 from edge.admin.times import date_range_ms, last_days_ms
 from services.errors import GatewayError, Reason
@@ -55,11 +55,11 @@ class DailySpend:
     def routes(self) -> list[AdminRoute]:
         """The table."""
         return [
-            AdminRoute("GET", "/global/spend/logs", Access.ANY_KEY, self.spend),
-            AdminRoute("GET", "/global/spend/teams", Access.ANY_KEY, self.teams),
-            AdminRoute("GET", "/global/spend/report", Access.ANY_KEY, self.report),
-            AdminRoute("GET", "/global/activity", Access.ANY_KEY, self.activity),
-            AdminRoute("GET", "/global/activity/model", Access.ANY_KEY, self.activity_of_models),
+            AdminRoute("GET", "/global/spend/logs", self.spend),
+            AdminRoute("GET", "/global/spend/teams", self.teams),
+            AdminRoute("GET", "/global/spend/report", self.report),
+            AdminRoute("GET", "/global/activity", self.activity),
+            AdminRoute("GET", "/global/activity/model", self.activity_of_models),
         ]
 
     async def spend(self, request: AdminRequest) -> object:

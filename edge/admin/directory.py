@@ -1,9 +1,9 @@
-"""Keys behind admin requests: whose the caller's is, and what keys that others name are called."""
+"""Keys that admin requests are about: which they may be, and what they are called."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.v1 import keystore_pb2
 
@@ -21,36 +21,18 @@ MASTER_KEY = "litellm_proxy_master_key"
 
 
 class KeyDirectory:
-    """Asks the keystore. now_ms: the wall clock."""
+    """Asks the keystore."""
 
-    def __init__(self, keystore: Channel, now_ms: Callable[[], int]) -> None:
+    def __init__(self, keystore: Channel) -> None:
         self._keystore = keystore
-        self._now_ms = now_ms
-
-    async def own(self, request: AdminRequest) -> keystore_pb2.Key | None:
-        """The virtual key that asks; None for the master key. GatewayError when it is not, or not to be, let in."""
-        assert request.credential is not None
-        if request.credential.master:
-            return None
-        key = await self._found(keystore_pb2.GetKeyRequest(digest=request.credential.digest))
-        if key is None:
-            raise GatewayError(
-                Reason.ERROR_REASON_KEY_INVALID,
-                "Authentication Error, Invalid proxy server token passed.",
-                param="key",
-            )
-        if key.blocked:
-            raise GatewayError(Reason.ERROR_REASON_KEY_BLOCKED, "Authentication Error, Key is blocked.", param="None")
-        if key.expires_ms and key.expires_ms <= self._now_ms():
-            raise GatewayError(Reason.ERROR_REASON_KEY_EXPIRED, "Authentication Error, Expired Key.", param="None")
-        return key
 
     async def confined_to(self, request: AdminRequest, named: str = "") -> str | None:
         """The one key whose calls a request may be about, by its id; empty: the master key; None: everybody's.
 
-        named: a key that it asks for, as a secret, SHA-256, token or id. A virtual key may ask for itself alone.
+        named: a key that it asks for, as a secret, SHA-256, token or id. Who does not see everything may ask for the
+        key that asks alone.
         """
-        own = await self.own(request)
+        own = None if request.reach.everything else request.caller.key
         if not named:
             return own.key_id if own is not None else None
         if own is None and named == MASTER_KEY:

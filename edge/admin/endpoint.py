@@ -1,11 +1,11 @@
-"""One ASGI endpoint for every admin route: authentication, the body, the answer (whole or as a stream), failures."""
+"""One ASGI endpoint for every admin route: who asks and whether they may, the body, the answer (whole or as a stream),
+failures."""
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from edge.auth import Authenticator, Credential
+from edge.admin.access import CLOSED, MANAGEMENT, TABLE, Grant, Reach, allows
+from edge.admin.caller import Caller, Callers
+from edge.auth import Authenticator
 from edge.errors import render
 from edge.http import CallerGone, call_id_of, read_body
 from services.decoding import NOT_DECODED
@@ -26,20 +28,21 @@ MAX_ADMIN_BODY_BYTES = 1024 * 1024
 STALL_SECONDS = 120.0
 
 
-class Access(enum.Enum):
-    """Who may use a route. A route has exactly one; there is no default."""
-
-    MASTER = "master"
-    # Any key that can be one; the handler asks the keystore about it.
-    ANY_KEY = "any key"
-    PUBLIC = "public"
+# Whom an admin says that a change is for (LiteLLM's header); names are no longer than this.
+CHANGED_BY = b"litellm-changed-by"
+MAX_NAME_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class AdminRequest:
-    """What a handler gets. `credential` is None on public routes only; `body` is {} when there is none."""
+    """What a handler gets: on public routes the caller is the master key's, and reaches nothing.
 
-    credential: Credential | None
+    reach: what the caller may be shown, and may change. changed_by: for the audit log. `body` is {} when there is none.
+    """
+
+    caller: Caller
+    reach: Reach
+    changed_by: str
     query: dict[str, str]
     body: dict[str, Any]
     path: dict[str, str]
@@ -73,16 +76,25 @@ class AdminRoute:
 
     method: str
     path: str
-    access: Access
     handler: Handler
+
+    @property
+    def name(self) -> str:
+        """As the table of access names it."""
+        return f"{self.method} {self.path}"
 
 
 class AdminEndpoint:
     """The ASGI endpoint of one row."""
 
-    def __init__(self, route: AdminRoute, authenticator: Authenticator, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, route: AdminRoute, authenticator: Authenticator, callers: Callers, log: FilteringBoundLogger
+    ) -> None:
         self._route = route
+        # A route without a row is nobody's.
+        self._row = TABLE.get(route.name, CLOSED)
         self._authenticator = authenticator
+        self._callers = callers
         self._log = log
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
@@ -141,22 +153,51 @@ class AdminEndpoint:
             await send({"type": "http.response.body", "body": b""})
 
     async def _request(self, scope: MutableMapping[str, Any], receive: Any) -> AdminRequest:
-        credential = None
-        if self._route.access is not Access.PUBLIC:
-            credential = self._authenticator.identify(scope["headers"])
-            if self._route.access is Access.MASTER and not credential.master:
-                raise GatewayError(
-                    Reason.ERROR_REASON_PERMISSION_DENIED,
-                    f"Authentication Error, Only proxy admin can use this route. Route={self._route.path}.",
-                    param="None",
-                )
+        caller, reach = Caller(), Reach()
+        if Grant.ANYBODY not in self._row.grant:
+            caller = await self._callers.identify(self._authenticator.identify(scope["headers"]))
+            reach = self._reach_of(caller, scope["path"])
         raw = await read_body(scope, receive, MAX_ADMIN_BODY_BYTES)
         return AdminRequest(
-            credential=credential,
+            caller=caller,
+            reach=reach,
+            changed_by=_changed_by(caller, scope["headers"]),
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
             body=_object_in(raw),
             path=scope.get("path_params") or {},
         )
+
+    def _reach_of(self, caller: Caller, path: str) -> Reach:
+        if caller.key is not None and not allows(caller.key.allowed_routes, path, self._route.path, self._row):
+            raise GatewayError(
+                Reason.ERROR_REASON_ROUTE_NOT_ALLOWED,
+                "Virtual key is not allowed to call this route. Only allowed to call routes: "
+                f"{list(caller.key.allowed_routes)}. Tried to call route: {path}",
+            )
+        reach = caller.reach(self._row.grant)
+        if not reach:
+            does = "generate, delete, update info for new keys/users/teams" if MANAGEMENT in self._row.groups else "ask"
+            raise GatewayError(
+                Reason.ERROR_REASON_PERMISSION_DENIED,
+                f"Authentication Error, Only proxy admin can be used to {does}. Route={self._route.path}. "
+                f"Your role={caller.role or 'unknown'}.",
+                param="None",
+            )
+        return reach
+
+
+def _changed_by(caller: Caller, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Who a change is signed with; admins may say for whom they make it."""
+    said = next((value.strip() for name, value in headers if name == CHANGED_BY), b"")
+    if not said or not caller.is_admin:
+        return caller.name
+    if len(said) > MAX_NAME_BYTES:
+        raise GatewayError(
+            Reason.ERROR_REASON_INVALID_REQUEST,
+            f"litellm-changed-by is longer than {MAX_NAME_BYTES} bytes.",
+            param="litellm-changed-by",
+        )
+    return said.decode("utf-8", "replace")
 
 
 async def _send_part(send: Any, part: bytes) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.v1 import common_pb2, keystore_pb2
+from collections.abc import Mapping
 
-from edge.admin.directory import KeyDirectory
-from edge.admin.endpoint import Access, AdminAnswer, AdminRequest, AdminRoute
-from edge.exchange import Routers
+from gateway.v1 import common_pb2
+
+from edge.admin.allowed import AllowedModels
+from edge.admin.endpoint import AdminAnswer, AdminRequest, AdminRoute
 
 # LiteLLM's constant; model groups have no date of their own.
 CREATED = 1677610602
@@ -15,23 +16,25 @@ CREATED = 1677610602
 class ModelAdmin:
     """The handlers of /models."""
 
-    def __init__(self, directory: KeyDirectory, routers: Routers) -> None:
-        self._directory = directory
-        self._routers = routers
+    def __init__(self, allowed: AllowedModels) -> None:
+        self._allowed = allowed
 
     def routes(self) -> list[AdminRoute]:
         """The table."""
         return [
-            AdminRoute("GET", "/v1/models", Access.ANY_KEY, self.list),
-            AdminRoute("GET", "/models", Access.ANY_KEY, self.list),
+            AdminRoute("GET", "/v1/models", self.list),
+            AdminRoute("GET", "/models", self.list),
             # Names may have slashes in them.
-            AdminRoute("GET", "/v1/models/{model:path}", Access.ANY_KEY, self.one),
-            AdminRoute("GET", "/models/{model:path}", Access.ANY_KEY, self.one),
+            AdminRoute("GET", "/v1/models/{model:path}", self.one),
+            AdminRoute("GET", "/models/{model:path}", self.one),
         ]
 
     async def list(self, request: AdminRequest) -> object:
-        """The model groups that this key may call."""
-        return {"data": [_row(model) for model in (await self._models(request)).values()], "object": "list"}
+        """The model groups that this key may call, and what else it may call them."""
+        return {
+            "data": [_row(name, model) for name, model in (await self._models(request)).items()],
+            "object": "list",
+        }
 
     async def one(self, request: AdminRequest) -> object:
         """One of them; 404 for all others, whether they exist or not."""
@@ -39,23 +42,21 @@ class ModelAdmin:
         model = (await self._models(request)).get(name)
         if model is None:
             return AdminAnswer(404, {"detail": f"The model `{name}` does not exist or is not accessible"})
-        return _row(model)
+        return _row(name, model)
 
-    async def _models(self, request: AdminRequest) -> dict[str, common_pb2.CatalogModel]:
-        models = {name: model for name, model in self._routers.models.items() if not model.hidden}
-        key = await self._directory.own(request)
-        return models if key is None else _allowed(models, key)
-
-
-def _allowed(models: dict[str, common_pb2.CatalogModel], key: keystore_pb2.Key) -> dict[str, common_pb2.CatalogModel]:
-    if not key.models:
-        return models
-    return {name: model for name, model in models.items() if name in key.models}
+    async def _models(self, request: AdminRequest) -> Mapping[str, common_pb2.CatalogModel]:
+        models = self._allowed.catalog
+        key = request.caller.key
+        if key is None:
+            return models
+        mine = await self._allowed.of(key)
+        named = {**models, **{alias: models[name] for alias, name in mine.aliases.items() if name in models}}
+        return {name: model for name, model in named.items() if mine.allows(name)}
 
 
-def _row(model: common_pb2.CatalogModel) -> dict[str, object]:
+def _row(name: str, model: common_pb2.CatalogModel) -> dict[str, object]:
     row: dict[str, object] = {
-        "id": model.name,
+        "id": name,
         "object": "model",
         "created": CREATED,
         "owned_by": "openai",

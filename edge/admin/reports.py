@@ -14,8 +14,11 @@ from dataclasses import dataclass, replace
 from gateway.v1 import keystore_pb2, ledger_pb2
 
 from edge.admin.directory import MAX_NAMED, KeyDirectory
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of
+from edge.admin.endpoint import AdminRequest, AdminRoute, limit_of
 from edge.admin.key_members import key_row
+from edge.admin.owner_rows import user_row
+from edge.admin.owners import USER as USER_KIND
+from edge.admin.owners import Owners
 from edge.admin.questions import END_USER, KEY, MODEL, PROVIDER, TAG, USER, SpendQuestions
 from services.money import usd_from_nano
 
@@ -41,11 +44,6 @@ def _model(row: ledger_pb2.SpendRow) -> Row:
 
 def _total_of_user(row: ledger_pb2.SpendRow) -> Row:
     return {"user_id": row.keys[0] or None, "total_spend": usd_from_nano(row.cost_nano_usd)}
-
-
-def _user(row: ledger_pb2.SpendRow) -> Row:
-    # No user has a budget of its own yet.
-    return {"user_id": row.keys[0] or None, "spend": usd_from_nano(row.cost_nano_usd), "max_budget": None}
 
 
 def _provider(row: ledger_pb2.SpendRow) -> Row:
@@ -79,7 +77,6 @@ REPORTS = (
     Report("/global/spend/provider", (PROVIDER,), _provider),
     Report("/global/spend/tags", (TAG,), _spend_per_tag, within="spend_per_tag"),
     Report("/global/all_end_users", (END_USER,), _end_user_id, within="end_users"),
-    Report("/spend/users", (USER,), _user),
     Report("/spend/tags", (TAG,), _tag),
     END_USERS,
 )
@@ -90,20 +87,19 @@ _IN_BODY: Mapping[str, str] = {"startTime": "start_date", "endTime": "end_date",
 class SpendReports:
     """The handlers of the reports."""
 
-    def __init__(self, questions: SpendQuestions, directory: KeyDirectory) -> None:
+    def __init__(self, questions: SpendQuestions, directory: KeyDirectory, owners: Owners) -> None:
+        self._owners = owners
         self._questions = questions
         self._directory = directory
 
     def routes(self) -> list[AdminRoute]:
         """The table."""
         return [
-            *(
-                AdminRoute("GET", report.path, Access.ANY_KEY, functools.partial(self.report, report))
-                for report in REPORTS
-            ),
-            AdminRoute("POST", END_USERS.path, Access.ANY_KEY, self.end_users),
-            AdminRoute("GET", "/global/spend/keys", Access.ANY_KEY, self.totals_of_keys),
-            AdminRoute("GET", "/spend/keys", Access.ANY_KEY, self.keys),
+            *(AdminRoute("GET", report.path, functools.partial(self.report, report)) for report in REPORTS),
+            AdminRoute("POST", END_USERS.path, self.end_users),
+            AdminRoute("GET", "/global/spend/keys", self.totals_of_keys),
+            AdminRoute("GET", "/spend/keys", self.keys),
+            AdminRoute("GET", "/spend/users", self.users),
         ]
 
     async def report(self, report: Report, request: AdminRequest) -> object:
@@ -136,6 +132,20 @@ class SpendReports:
     async def keys(self, request: AdminRequest) -> object:
         """Keys as /key/info shows them. Of one that is deleted nothing but its token and its spend is known."""
         return [{**key_row(key), "spend": usd_from_nano(row.cost_nano_usd)} for row, key in await self._keys(request)]
+
+    async def users(self, request: AdminRequest) -> object:
+        """Users as /user/info shows them, with what was spent. One that nobody has made has an id and no more."""
+        rows = await self._questions.page(request, (USER,), limit_of(request.query, DEFAULT_ROWS, MAX_ROWS))
+        users = await self._owners.named(USER_KIND, (row.keys[0] for row in rows))
+        unknown = keystore_pb2.Owner()
+        return [
+            {
+                **user_row(users.get(row.keys[0], unknown)),
+                "user_id": row.keys[0] or None,
+                "spend": usd_from_nano(row.cost_nano_usd),
+            }
+            for row in rows
+        ]
 
     async def _keys(self, request: AdminRequest) -> list[tuple[ledger_pb2.SpendRow, keystore_pb2.Key]]:
         # Each row of these is a question to the keystore as well.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from gateway.v1 import ledger_pb2, router_pb2
 
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute, convert
+from edge.admin.endpoint import AdminRequest, AdminRoute, convert
 from edge.admin.neighbours import ask_a_router
 from edge.admin.questions import GROUP
 from edge.admin.times import date_range_ms
@@ -43,7 +43,7 @@ class RepriceAdmin:
 
     def routes(self) -> list[AdminRoute]:
         """The table."""
-        return [AdminRoute("POST", "/spend/reprice", Access.MASTER, self.reprice)]
+        return [AdminRoute("POST", "/spend/reprice", self.reprice)]
 
     async def reprice(self, request: AdminRequest) -> object:
         """Page by page, the newest first. What is priced stays so when a later page fails."""

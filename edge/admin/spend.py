@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 
 from edge.admin.daily import model_of
-from edge.admin.directory import MASTER_KEY, KeyDirectory
-from edge.admin.endpoint import Access, AdminRequest, AdminRoute, limit_of, number_of
+from edge.admin.directory import MASTER_KEY
+from edge.admin.endpoint import AdminRequest, AdminRoute, limit_of, number_of
 from edge.admin.questions import DAY, KEY, MODEL, PROVIDER, STATUS, USER, SpendQuestions
 from edge.admin.times import date_range_ms, iso
 from services.entry_words import reason_word, status_word
@@ -71,20 +71,19 @@ _ABSENT: Mapping[str, object] = {
 class SpendAdmin:
     """The handlers."""
 
-    def __init__(self, ledger: Channel, keystore: Channel, questions: SpendQuestions, directory: KeyDirectory) -> None:
+    def __init__(self, ledger: Channel, keystore: Channel, questions: SpendQuestions) -> None:
         self._ledger = ledger
         self._keystore = keystore
         self._questions = questions
-        self._directory = directory
 
     def routes(self) -> list[AdminRoute]:
         """The table."""
         return [
-            AdminRoute("GET", "/spend/logs", Access.ANY_KEY, self.logs),
-            AdminRoute("GET", "/spend/logs/v2", Access.ANY_KEY, self.page),
-            AdminRoute("GET", "/spend/logs/ui", Access.ANY_KEY, self.page),
-            AdminRoute("GET", "/global/spend", Access.ANY_KEY, self.total),
-            AdminRoute("GET", "/provider/budgets", Access.MASTER, self.provider_budgets),
+            AdminRoute("GET", "/spend/logs", self.logs),
+            AdminRoute("GET", "/spend/logs/v2", self.page),
+            AdminRoute("GET", "/spend/logs/ui", self.page),
+            AdminRoute("GET", "/global/spend", self.total),
+            AdminRoute("GET", "/provider/budgets", self.provider_budgets),
         ]
 
     async def logs(self, request: AdminRequest) -> object:
@@ -138,8 +137,11 @@ class SpendAdmin:
     async def total(self, request: AdminRequest) -> object:
         """What the whole gateway has spent, ever or between two dates, and its budget; of a virtual key, its own."""
         (spent,) = await self._questions.page(request, (), 1)
-        budget: keystore_pb2.Key | keystore_pb2.GetGatewayBudgetResponse | None = await self._directory.own(request)
-        if budget is None:
+        key = request.caller.key
+        budget: keystore_pb2.Terms | keystore_pb2.GetGatewayBudgetResponse
+        if key is not None and not request.reach.everything:
+            budget = key.terms
+        else:
             budget = await self._keystore.call(
                 GET_GATEWAY_BUDGET, keystore_pb2.GetGatewayBudgetRequest(), timeout_seconds=TIMEOUT_SECONDS
             )

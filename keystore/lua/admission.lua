@@ -19,6 +19,9 @@ local SWEEP = 128
 -- How long a settlement may come after its hold has expired: as long as an outbox may wait to be adopted.
 local TOMBSTONE_MS = 7 * 24 * 3600 * 1000
 local MINUTE_MS = 60 * 1000
+-- Of what is held in a shadow, which nothing bounds. Calls beyond it do not count there: a sum beyond 2^63 would end the
+-- script in the middle.
+local MOST_HELD = 2 ^ 62
 
 local known = redis.call('HMGET', state, 'epoch', 'phase', 'version', 'seen', 'paused', 'minute')
 local answer = { known[1] or '', known[2] or '', known[3] or '0' }
@@ -90,8 +93,11 @@ if not seen or now < seen or now - seen >= interval then
         local ended = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, SWEEP)
         for _, id in ipairs(ended) do
             local amount, names = redis.call('HGET', amounts, id), redis.call('HGET', scopes, id)
-            for scope in each_scope(names) do
-                redis.call('HINCRBY', held, scope, 0 - amount)
+            -- Of nothing held there may be no counter any more (forget.lua).
+            if amount ~= '0' then
+                for scope in each_scope(names) do
+                    redis.call('HINCRBY', held, scope, 0 - amount)
+                end
             end
             release(id, names, nil)
             redis.call('HDEL', amounts, id)
@@ -166,8 +172,14 @@ local function enter(limits, estimate, id)
     redis.call('HSET', limited, id, known[6] .. '\n' .. estimate .. '\n' .. table.concat(names, '\n'))
 end
 
+-- A shadow budget, which counts and refuses nothing, has for its cap -1 less the cap.
+local function is_shadow(cap)
+    return cap < 0
+end
+
 -- The arguments of `admit`, under these limits if there are any. estimate: of tokens, as it came, for it becomes text.
--- A hold is told with what is spent on the first budget, false if there is none.
+-- A hold is told with what is spent on the first budget, false if there is none, and with the first shadow budget that
+-- would have refused it, 0 if there is none.
 local function admit(limits, estimate)
     local id, granted, smallest, budgets = take(), tonumber(take()), tonumber(take()), tonumber(take())
     local placed = redis.call('HGET', amounts, id)
@@ -176,22 +188,31 @@ local function admit(limits, estimate)
         names[row], caps[row] = take(), tonumber(take())
     end
     if placed then
-        local words = { 'held', placed, budgets > 0 and redis.call('HGET', spent, names[1]) }
+        local words = { 'held', placed, budgets > 0 and redis.call('HGET', spent, names[1]), 0 }
         return limits and told(words, use_of(limits[1])) or words
     end
     local gone, kept = {}, {}
     if budgets > 0 then
         gone, kept = redis.call('HMGET', spent, unpack(names)), redis.call('HMGET', held, unpack(names))
     end
+    local would_refuse, counted = 0, {}
     for row = 1, budgets do
         if not gone[row] then
             return { 'unknown', row }
         end
-        local left = math.max(0, caps[row] - gone[row] - kept[row])
-        if left < smallest then
-            return { 'exceeded', row, gone[row], kept[row] }
+        local cap = caps[row]
+        local left = math.max(0, (is_shadow(cap) and -1 - cap or cap) - gone[row] - kept[row])
+        if not is_shadow(cap) then
+            if left < smallest then
+                return { 'exceeded', row, gone[row], kept[row] }
+            end
+            granted = math.min(granted, left)
+        elseif left < smallest and would_refuse == 0 then
+            would_refuse = row
         end
-        granted = math.min(granted, left)
+        if not is_shadow(cap) or tonumber(kept[row]) <= MOST_HELD then
+            counted[#counted + 1] = names[row]
+        end
     end
     local refused, use
     if limits then
@@ -202,14 +223,14 @@ local function admit(limits, estimate)
         enter(limits, estimate, id)
     end
     redis.call('HSET', amounts, id, granted)
-    if redis.call('HSET', scopes, id, (limits and LIMITED or '') .. table.concat(names, '\n')) == 0 then
+    if redis.call('HSET', scopes, id, (limits and LIMITED or '') .. table.concat(counted, '\n')) == 0 then
         redis.call('ZREM', tombs, id)
     end
     redis.call('ZADD', leases, now + lease, id)
-    for _, scope in ipairs(names) do
+    for _, scope in ipairs(counted) do
         redis.call('HINCRBY', held, scope, granted)
     end
-    local words = { 'held', granted, gone[1] or false }
+    local words = { 'held', granted, gone[1] or false, would_refuse }
     return limits and told(words, { use[1] + 1, use[2] + estimate, use[3] + 1 }) or words
 end
 
@@ -244,15 +265,17 @@ function operations.extend()
     end
     local names, more = redis.call('HGET', scopes, id), wanted - amount
     for scope in each_scope(names) do
-        if not caps[scope] then
+        local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
+        if not caps[scope] or not gone then
             return { 'gone' }
         end
-        local gone, kept = redis.call('HGET', spent, scope), redis.call('HGET', held, scope)
-        local left = caps[scope] - gone - kept
-        if left < math.max(1, smallest - amount) then
-            return { 'exceeded', rows[scope], gone, kept }
+        if not is_shadow(caps[scope]) then
+            local left = caps[scope] - gone - kept
+            if left < math.max(1, smallest - amount) then
+                return { 'exceeded', rows[scope], gone, kept }
+            end
+            more = math.min(more, left)
         end
-        more = math.min(more, left)
     end
     redis.call('HSET', amounts, id, amount + more)
     for scope in each_scope(names) do
@@ -268,9 +291,14 @@ function operations.settle()
     if not names then
         return { 'duplicate' }
     end
+    -- Where money is held there are counters. Others may have been dropped with their period (forget.lua): of such a
+    -- scope nothing is known any more, and one cost is not what was spent in it.
+    local holds = amount and amount ~= '0'
     for scope in each_scope(names) do
-        redis.call('HINCRBY', spent, scope, cost)
-        if amount then
+        if holds or redis.call('HEXISTS', spent, scope) == 1 then
+            redis.call('HINCRBY', spent, scope, cost)
+        end
+        if holds then
             redis.call('HINCRBY', held, scope, 0 - amount)
         end
     end

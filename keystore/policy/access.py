@@ -1,48 +1,60 @@
-"""Whether a key may be used at all, and for a model. The texts are LiteLLM's, which clients look for."""
+"""Whether a call may be made at all: key, route, whoever it is counted to, model. The texts are LiteLLM's, which
+clients look for. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from keystore.policy.operations import Exceeded, Limit
-from services.errors import GatewayError, Reason
-from services.money import usd_text
+from gateway.v1 import common_pb2
 
-GATEWAY_SCOPE = "gateway"
-_KEY_PREFIX = "key:"
+from keystore.policy.owners import Key, Kind, Owner
+from keystore.policy.scopes import Whose
+from keystore.policy.standing import Rule, Standing
+from services.errors import GatewayError, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+# The paths that callers know operations by.
+ROUTES: Mapping[int, str] = {
+    common_pb2.OPERATION_CHAT_COMPLETIONS: "/v1/chat/completions",
+    common_pb2.OPERATION_EMBEDDINGS: "/v1/embeddings",
+    common_pb2.OPERATION_RERANK: "/v1/rerank",
+}
+# LiteLLM's name for all of them.
+CALLS = "llm_api_routes"
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A virtual key, as far as admission needs it.
-
-    models: model groups that it may call; empty: all. max_budget_nano_usd: None: no budget. expires_ms: milliseconds
-    since the epoch; 0: never. limit: of its own scope; None: it has none.
-    """
-
-    key_id: str
-    token: str
-    key_name: str
-    models: frozenset[str] = frozenset()
-    max_budget_nano_usd: int | None = None
-    blocked: bool = False
-    expires_ms: int = 0
-    user_id: str = ""
-    team_id: str = ""
-    limit: Limit | None = None
+# Who is blocked, and what to do about it.
+_ASK = "Ask whoever administers this gateway."
+_BLOCKED = {
+    Kind.USER: ("User", _ASK),
+    Kind.TEAM: ("Team", "Update via `/team/unblock` if you're an admin."),
+    Kind.TEAM_MEMBER: ("TeamMember", _ASK),
+    Kind.CUSTOMER: ("End User", "Update via `/customer/unblock` if you're an admin."),
+    Kind.ORGANIZATION: ("Organization", _ASK),
+}
+_MODEL_REASONS = {
+    Whose.KEY: Reason.ERROR_REASON_MODEL_NOT_ALLOWED,
+    Whose.PERSONAL: Reason.ERROR_REASON_USER_MODEL_NOT_ALLOWED,
+    Whose.USER: Reason.ERROR_REASON_USER_MODEL_NOT_ALLOWED,
+    Whose.CUSTOMER: Reason.ERROR_REASON_CUSTOMER_MODEL_NOT_ALLOWED,
+    Whose.ORGANIZATION: Reason.ERROR_REASON_ORGANIZATION_MODEL_NOT_ALLOWED,
+}
 
 
-def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
-    """Why this key may not call this model now; None when it may. `key` None: there is no such key."""
+def no_key() -> GatewayError:
+    """There is no such key."""
+    return GatewayError(
+        Reason.ERROR_REASON_KEY_INVALID,
+        "Authentication Error, Invalid proxy server token passed. There is no such key.",
+        param="key",
+    )
+
+
+def key_refusal(key: Key | None, now_ms: int) -> GatewayError | None:
+    """Why this key may not be used for anything now; None when it may. `key` None: there is no such key."""
     if key is None:
-        return GatewayError(
-            Reason.ERROR_REASON_KEY_INVALID,
-            "Authentication Error, Invalid proxy server token passed. There is no such key.",
-            param="key",
-        )
+        return no_key()
     if key.blocked:
         return GatewayError(
             Reason.ERROR_REASON_KEY_BLOCKED,
@@ -56,43 +68,60 @@ def refusal(key: Key | None, model: str, now_ms: int) -> GatewayError | None:
             f"and current time {_time(now_ms)}",
             param=key.key_name,
         )
-    if key.models and model not in key.models:
-        return GatewayError(
-            Reason.ERROR_REASON_MODEL_NOT_ALLOWED,
-            f"The requested model '{model}' is not available for this API key, or the model name is invalid. "
-            "Check the models available to you and try again.",
-            param="model",
-        )
     return None
 
 
-def allows_the_same(key: Key | None, other: Key | None) -> bool:
-    """Whether the same budget and the same limits apply to calls with either."""
-    if key is None or other is None:
-        return key is other
-    return key.max_budget_nano_usd == other.max_budget_nano_usd and key.limit == other.limit
-
-
-def budget_refusal(exceeded: Exceeded, key: Key | None) -> GatewayError:
-    """Why there is no money: the key's budget, or else the gateway's own, has too little left."""
-    whose = f" Key=key ({key.key_name})" if key is not None and exceeded.budget.scope == key_scope(key.key_id) else ""
-    text = (
-        f"Budget has been exceeded!{whose} Current cost: {usd_text(exceeded.spent_nano_usd)}, "
-        f"Max budget: {usd_text(exceeded.budget.cap_nano_usd)}"
+def blocked_refusal(blocked: Owner) -> GatewayError:
+    """Nothing may be done with the keys of somebody who is blocked."""
+    name, advice = _BLOCKED[blocked.kind]
+    return GatewayError(
+        Reason.ERROR_REASON_KEY_BLOCKED, f"Authentication Error, {name}={blocked.id} is blocked. {advice}", param="None"
     )
-    if exceeded.held_nano_usd:
-        text += f", held for calls under way: {usd_text(exceeded.held_nano_usd)}"
-    return GatewayError(Reason.ERROR_REASON_BUDGET_EXCEEDED, text)
 
 
-def key_scope(key_id: str) -> str:
-    """The scope in which a key's own money is counted."""
-    return f"{_KEY_PREFIX}{key_id}"
+def call_refusal(
+    key: Key, standing: Standing, customer: Owner | None, customers: Rule | None, model: str, operation: int
+) -> GatewayError | None:
+    """Why a key that may be used may not make this call; None when it may. customers: the customer's list of models.
+    model: with aliases resolved."""
+    route = ROUTES.get(operation, "")
+    if key.allowed_routes and not allows_route(key.allowed_routes, route, CALLS):
+        return GatewayError(
+            Reason.ERROR_REASON_ROUTE_NOT_ALLOWED,
+            "Virtual key is not allowed to call this route. Only allowed to call routes: "
+            f"{list(key.allowed_routes)}. Tried to call route: {route}",
+        )
+    blocked = next(iter(standing.blocked), None) or (customer if customer is not None and customer.blocked else None)
+    if blocked is not None:
+        return blocked_refusal(blocked)
+    for rule in standing.rules:
+        if not rule.allowed.allows(model):
+            return _model_refusal(rule.whose, model)
+    if customers is not None and not customers.allowed.allows(model):
+        return _model_refusal(customers.whose, model)
+    return None
 
 
-def key_id_of(scope: str) -> str:
-    """The key of a scope; empty for the gateway's, as the ledger names the whole."""
-    return scope.removeprefix(_KEY_PREFIX) if scope.startswith(_KEY_PREFIX) else ""
+def allows_route(allowed: Iterable[str], route: str, group: str) -> bool:
+    """Whether a route, or the group that it belongs to, is among those allowed. The `/v1` that it begins with may be
+    left out; `/v1/*` does not stand for a route without it."""
+    routes = (route, route[3:] if route.startswith("/v1/") else route)
+    return any(
+        name in (group, "*")
+        or name in routes
+        or (name.endswith("/*") and any(each.startswith(name[:-1]) for each in routes))
+        for name in allowed
+    )
+
+
+def _model_refusal(whose: Whose, model: str) -> GatewayError:
+    # Whoever it is that does not allow it, LiteLLM speaks of the key; the type says who.
+    return GatewayError(
+        _MODEL_REASONS.get(whose, Reason.ERROR_REASON_TEAM_MODEL_NOT_ALLOWED),
+        f"The requested model '{model}' is not available for this API key, or the model name is invalid. "
+        "Check the models available to you and try again.",
+        param="model",
+    )
 
 
 def _time(millis: int) -> datetime:

@@ -14,6 +14,9 @@ from services.money import MAX_BUDGET_NANO_USD, MTOK
 # provider, so that none comes.
 DEFAULT_OUTPUT_TOKENS = 16_384
 
+# What a model can read when the catalog does not say: most can by now.
+DEFAULT_INPUT_TOKENS = 200_000
+
 # The first slice of a streamed answer: longer than most chat answers, so that few are extended at all.
 SLICE_OUTPUT_TOKENS = 1_024
 
@@ -36,6 +39,12 @@ class Prices(msgspec.Struct, frozen=True, gc=False):
     request_nano_usd: int = 0
     max_output_tokens: int = 0
     shows_all_output: bool = False
+    max_input_tokens: int = 0
+
+
+def ceiling(input_tokens_bound: int, prices: Prices) -> int:
+    """The most input tokens of a call that may read more than it says: what the model can read, if that is known."""
+    return max(input_tokens_bound, prices.max_input_tokens or DEFAULT_INPUT_TOKENS)
 
 
 class Size(msgspec.Struct, frozen=True, gc=False):

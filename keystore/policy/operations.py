@@ -1,7 +1,7 @@
 """What can be asked of the counters, and what they answer.
 
 `lua/admission.lua` carries the operations out; `oracle.py` says the same in Python, and property tests hold the two to
-each other. A scope is a text that names whose money is counted: `key:<key_id>` or `gateway`. Amounts are nano-USD.
+each other. A scope is a text that names whose money is counted (`scopes.py`). Amounts are nano-USD.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import msgspec
 
 
 class Budget(msgspec.Struct, frozen=True, gc=False):
-    """One scope, and how much may be spent in it."""
+    """One scope, and how much may be spent in it. shadow: it counts, and refuses nothing."""
 
     scope: str
     cap_nano_usd: int
+    shadow: bool = False
 
 
 class Limit(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +38,7 @@ class Rate(enum.Enum):
 
 class Admit(msgspec.Struct, frozen=True, gc=False):
     """Hold money for a dispatch on every one of the budgets and count it under every one of the limits, or none at all.
+    No scope is there twice.
 
     What is held is `full`, or what all budgets have left if that is less, but never less than `smallest`. A dispatch
     that has a hold keeps it as it is, and is counted once. A dispatch that costs nothing (`full` 0) is never refused by
@@ -118,12 +120,13 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     """The money is held.
 
     use: under the first limit, this dispatch included; None: there is no limit. spent_nano_usd: on the first budget;
-    None: there is no budget, or it was not an Admit.
+    None: there is no budget, or it was not an Admit. would_refuse: the first shadow budget that has too little left.
     """
 
     nano_usd: int
     use: Use | None = None
     spent_nano_usd: int | None = None
+    would_refuse: Budget | None = None
 
 
 class Exceeded(msgspec.Struct, frozen=True, gc=False):

@@ -31,6 +31,7 @@ from keystore.policy.rates import Rates
 # As in the script.
 SWEEP = 128
 TOMBSTONE_MS = 7 * 24 * 3600 * 1000
+MOST_HELD = 1 << 62
 
 
 class Oracle:
@@ -68,6 +69,15 @@ class Oracle:
         }
         return Look(self._spent[scope], unsettled)
 
+    def forget(self, scopes: Sequence[str]) -> int:
+        """`lua/forget.lua`: how many were dropped."""
+        dropped = 0
+        for scope in scopes:
+            if not self._held.get(scope):
+                dropped += self._spent.pop(scope, None) is not None
+                self._held.pop(scope, None)
+        return dropped
+
     def correct(self, scope: str, amount_nano_usd: int) -> None:
         """`lua/correct.lua`, where it does something."""
         self._spent[scope] += amount_nano_usd
@@ -102,10 +112,15 @@ class Oracle:
         if asked.dispatch_id in self._amounts:
             return self._held_for(asked, self._amounts[asked.dispatch_id], now_ms)
         granted = asked.full_nano_usd
+        would_refuse = None
         for budget in asked.budgets:
             if budget.scope not in self._spent:
                 return Unknown(budget.scope)
             left = max(0, self._left(budget))
+            if budget.shadow:
+                if left < asked.smallest_nano_usd:
+                    would_refuse = would_refuse or budget
+                continue
             if left < asked.smallest_nano_usd:
                 return Exceeded(budget, self._spent[budget.scope], self._held[budget.scope])
             granted = min(granted, left)
@@ -115,16 +130,17 @@ class Oracle:
                 return limited
             self._rates.enter(asked.dispatch_id, asked.limits, asked.tokens, now_ms)
         self._amounts[asked.dispatch_id] = granted
-        self._scopes[asked.dispatch_id] = tuple(budget.scope for budget in asked.budgets)
+        counted = [each.scope for each in asked.budgets if not each.shadow or self._held[each.scope] <= MOST_HELD]
+        self._scopes[asked.dispatch_id] = tuple(counted)
         self._leases[asked.dispatch_id] = now_ms + self._lease_ms
         self._tombs.pop(asked.dispatch_id, None)
-        for budget in asked.budgets:
-            self._held[budget.scope] += granted
-        return self._held_for(asked, granted, now_ms)
+        for scope in counted:
+            self._held[scope] += granted
+        return self._held_for(asked, granted, now_ms, would_refuse)
 
-    def _held_for(self, asked: Admit, amount: int, now_ms: int) -> Held:
+    def _held_for(self, asked: Admit, amount: int, now_ms: int, would_refuse: Budget | None = None) -> Held:
         use = self._rates.use(asked.limits[0], now_ms) if asked.limits else None
-        return Held(amount, use, self._spent.get(asked.budgets[0].scope) if asked.budgets else None)
+        return Held(amount, use, self._spent.get(asked.budgets[0].scope) if asked.budgets else None, would_refuse)
 
     def _extend(self, asked: Extend) -> Result:
         amount = self._amounts.get(asked.dispatch_id)
@@ -135,8 +151,10 @@ class Oracle:
         budgets = {budget.scope: budget for budget in asked.budgets}
         more = asked.wanted_nano_usd - amount
         for scope in self._scopes[asked.dispatch_id]:
-            if scope not in budgets:
+            if scope not in budgets or scope not in self._spent:
                 return False
+            if budgets[scope].shadow:
+                continue
             left = self._left(budgets[scope])
             if left < max(1, asked.smallest_nano_usd - amount):
                 return Exceeded(budgets[scope], self._spent[scope], self._held[scope])
@@ -152,8 +170,9 @@ class Oracle:
         self._rates.release(asked.dispatch_id, asked.tokens, now_ms)
         amount = self._amounts.pop(asked.dispatch_id, None)
         for scope in self._scopes.pop(asked.dispatch_id):
-            self._spent[scope] += asked.cost_nano_usd
-            self._held[scope] -= amount or 0
+            if scope in self._spent:  # else it was dropped with its period: nothing is known of it any more
+                self._spent[scope] += asked.cost_nano_usd
+                self._held[scope] -= amount or 0
         self._leases.pop(asked.dispatch_id, None)
         self._tombs.pop(asked.dispatch_id, None)
         return Settled.EXPIRED if amount is None else Settled.HELD
@@ -173,7 +192,7 @@ class Oracle:
             left = len(ended) == SWEEP
             for dispatch_id in ended:
                 amount = self._amounts.pop(dispatch_id)
-                for scope in self._scopes[dispatch_id]:
+                for scope in self._scopes[dispatch_id] if amount else ():
                     self._held[scope] -= amount
                 del self._leases[dispatch_id]
                 self._rates.release(dispatch_id, None, now_ms)

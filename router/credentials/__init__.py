@@ -1,4 +1,4 @@
-"""Credentials that are more than a key in a header: AWS's signatures, tokens of Google and Entra."""
+"""Credentials that are more than a key in a header: AWS's signatures, tokens of Google, Entra and IBM Cloud."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from router.credentials.azure import AzureSigner
 from router.credentials.base import Signer, signed
 from router.credentials.google import GoogleSigner
 from router.credentials.headers import masked
+from router.credentials.ibm import IbmSigner
 from router.credentials.token_service import TokenService
 
 __all__ = ["Credentials", "Signer", "masked", "signed"]
@@ -28,9 +29,15 @@ class Credentials:
         self._aws = AwsSigner(environ, clock=time.monotonic, now=lambda: datetime.now(UTC))
         self._google = GoogleSigner(self._service, environ, clock=time.monotonic, now=time.time)
         self._azure = AzureSigner(self._service, environ, clock=time.monotonic)
-        self.signers: Mapping[str, Signer] = {"aws": self._aws, "google": self._google, "azure": self._azure}
+        self._ibm = IbmSigner(self._service, environ, clock=time.monotonic)
+        self.signers: Mapping[str, Signer] = {
+            "aws": self._aws,
+            "google": self._google,
+            "azure": self._azure,
+            "ibm": self._ibm,
+        }
 
     async def close(self) -> None:
         """Break off what is being fetched, and close every connection to a token service."""
-        await asyncio.gather(self._aws.close(), self._google.close(), self._azure.close())
+        await asyncio.gather(self._aws.close(), self._google.close(), self._azure.close(), self._ibm.close())
         await self._service.close()

@@ -23,9 +23,10 @@ from router.catalog import Deployment
 from router.credentials.aws_library import AwsSource, find_keys
 from router.credentials.base import NoCredential
 from router.credentials.headers import with_headers
-from router.credentials.sigv4 import AwsKeys, sign
+from router.credentials.sigv4 import sign
 from router.credentials.tokens import TokenCache
 from router.wire.base import HttpRequest
+from services.sigv4 import AwsKeys
 
 # What AWS calls the service, unless the provider's row says so in an option of this name.
 SERVICE_OPTION = "aws_service"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from router.credentials.base import NoCredential
-from router.credentials.sigv4 import AwsKeys
 from router.credentials.tokens import Fetched
 from services.errors import Reason
+from services.sigv4 import AwsKeys
 
 # botocore renews what it finds 10 minutes before its end, instance metadata 5; looking again is cheap, and sees files
 # that have changed.

@@ -30,6 +30,6 @@ def masked(body: bytes, request: HttpRequest) -> bytes:
 
 def _secrets_of(request: HttpRequest) -> Iterator[bytes]:
     for name in _SECRET_HEADERS:
-        secret = request.headers.get(name, "").removeprefix("Bearer ")
+        secret = request.headers.get(name, "").removeprefix("Bearer ").removeprefix("ZenApiKey ")
         if len(secret) >= _LEAST_SECRET_CHARS:
             yield secret.encode()

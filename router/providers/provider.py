@@ -83,6 +83,7 @@ SIGNER_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "google": ("vertex_credentials",),
         "azure": ("azure_ad_token", "tenant_id", "client_id", "client_secret", "azure_scope"),
+        "ibm": ("token", "zen_api_key"),
     }
 )
 
@@ -168,9 +169,9 @@ NOT_SERVED_YET = frozenset(
     a2a a2a_agent anthropic_text auto_router aws_polly aws_textract azure_speech azure_text black_forest_labs bytez
     chatgpt cursor custom deepgram dotprompt elevenlabs fal_ai gdc gigachat github_copilot humanloop
     langflow langfuse langgraph litellm_agent manus milvus mongodb nlp_cloud nvidia_riva oci petals
-    pg_vector predibase recraft reducto replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova sap
+    pg_vector predibase recraft reducto runwayml s3_vectors sap
     soniox stability strands_decider text-completion-codestral text-completion-inception text-completion-openai
-    topaz transcribe triton typesafe valkey vllm watsonx watsonx_text
+    topaz transcribe triton typesafe valkey vllm watsonx_text
     """.split()  # noqa: SIM905  a column of words reads and merges better than 170 quotes
 )
 

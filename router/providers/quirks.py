@@ -17,6 +17,8 @@ MessageQuirk = Literal[
     "developer_as_system",
     # Content that is a list of texts becomes one text.
     "flatten_content",
+    # A document, or a sound, is its address or its data as one: parts of the types `document_url` and `input_audio`.
+    "media_as_urls",
     # `name` is left out, but for tools' results.
     "no_names",
     # `cache_control`, Anthropic's mark, is left out of messages, parts and tools.
@@ -27,6 +29,10 @@ MessageQuirk = Literal[
     "reasoning_as_part",
     # The same is left out, if neither of these has moved it, and `thinking_blocks` with it.
     "no_reasoning",
+    # What answers of other providers have beyond OpenAI's members is left out of messages and calls.
+    "no_extensions",
+    # Of OpenAI's answers, what they said: a refusal is a text; annotations, and members that are null, are left out.
+    "words_only",
 ]
 
 # What may have to be done to answers, so that callers find OpenAI's form.

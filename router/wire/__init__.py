@@ -8,6 +8,7 @@ from types import MappingProxyType
 from gateway.v1 import common_pb2
 
 from router.wire.anthropic import AnthropicWire
+from router.wire.anthropic_hosted import AnthropicHostedWire
 from router.wire.anthropic_vertex import AnthropicVertexWire
 from router.wire.base import Wire
 from router.wire.bedrock import ConverseWire
@@ -23,7 +24,11 @@ from router.wire.embeddings.openai import OpenAIEmbeddings
 from router.wire.gemini import VERTEX, GeminiWire
 from router.wire.ollama import OllamaWire
 from router.wire.openai import OpenAIWire
+from router.wire.replicate import ReplicateWire
 from router.wire.rerank import COHERE, JINA, TEI, VOYAGE, BedrockRerank, RerankWire
+from router.wire.sagemaker import SageMakerChatWire, SageMakerWire
+from router.wire.tgi import TgiWire
+from router.wire.watsonx import WatsonxWire
 from router.wire.whole import WholeWire
 
 # Seconds since 1970.
@@ -34,12 +39,18 @@ WIRES: Mapping[str, Callable[[Clock], Wire]] = MappingProxyType(
     {
         "openai": lambda clock: OpenAIWire(),
         "anthropic": AnthropicWire,
+        "anthropic-hosted": AnthropicHostedWire,
         "bedrock": ConverseWire,
         "bedrock_invoke": InvokeWire,
         "cohere": CohereWire,
         "cohere-v1": CohereV1Wire,
         "ollama": OllamaWire,
         "anthropic-vertex": AnthropicVertexWire,
+        "sagemaker": SageMakerWire,
+        "sagemaker-chat": lambda clock: SageMakerChatWire(),
+        "tgi": TgiWire,
+        "watsonx": lambda clock: WatsonxWire(),
+        "replicate": ReplicateWire,
         "gemini": GeminiWire,
         "gemini-vertex": lambda clock: GeminiWire(clock, VERTEX),
     }

@@ -1,7 +1,8 @@
 """What callers write: messages, their parts, tools and calls of them, for the wires that translate.
 
 Extensions beyond OpenAI's members: `thinking_blocks`, `cache_control` and `citations`, in Anthropic's form;
-`reasoning_content`; the Responses API's words for parts (`input_text`, `input_image`, `input_file`).
+`reasoning_content`; `video_url`, LiteLLM's part; the Responses API's words for parts (`input_text`, `input_image`,
+`input_file`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,19 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from router.wire.members import Members, invalid, read
 from services.errors import GatewayError
+
+
+class _HasName(Protocol):
+    name: str
+
+
+_Named = TypeVar("_Named", bound=_HasName)
 
 
 class CacheControl(msgspec.Struct, omit_defaults=True):
@@ -50,13 +58,14 @@ class _File(msgspec.Struct):
 
 
 class Part(msgspec.Struct):
-    """A part of a message. image_url, input_audio, file: read by `medium_of`; thinking, signature, data: of thinking
-    blocks, which some callers leave in the content, and `messages_of` takes out of it."""
+    """A part of a message. image_url, video_url, input_audio, file: read by `medium_of`; thinking, signature, data: of
+    thinking blocks, which some callers leave in the content, and `messages_of` takes out of it."""
 
     type: str
     text: str | None = None
     refusal: str | None = None
     image_url: _ImageUrl | str | None = None
+    video_url: _ImageUrl | str | None = None
     input_audio: _Audio | None = None
     file: _File | None = None
     file_data: str | None = None
@@ -147,9 +156,21 @@ class _FunctionName(msgspec.Struct):
     name: str
 
 
-class _NamedChoice(msgspec.Struct):
+class _AllowedTool(msgspec.Struct):
+    function: _FunctionName
+
+
+class _AllowedTools(msgspec.Struct):
+    """A choice among some of the tools."""
+
+    mode: Literal["auto", "required"]
+    tools: list[_AllowedTool]
+
+
+class _ObjectChoice(msgspec.Struct):
     type: str
     function: _FunctionName | None = None
+    allowed_tools: _AllowedTools | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
@@ -183,7 +204,7 @@ class Medium(msgspec.Struct):
 
 _messages_decoder = msgspec.json.Decoder(list[Message])
 _tools_decoder = msgspec.json.Decoder(list[_GivenTool])
-_choice_decoder = msgspec.json.Decoder(_NamedChoice | str)
+_choice_decoder = msgspec.json.Decoder(_ObjectChoice | str)
 _arguments_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,", re.IGNORECASE)
@@ -211,7 +232,7 @@ def tools_of(members: Members, provider: str) -> list[Function]:
             raise invalid(f"Invalid tools[{at}]: only functions can be given to {provider}'s models.", f"tools[{at}]")
         function.cache_control = given.cache_control or function.cache_control
         functions.append(function)
-    return functions
+    return permitted(functions, members)
 
 
 def tool_choice_of(members: Members) -> ToolChoice | None:
@@ -222,9 +243,27 @@ def tool_choice_of(members: Members) -> ToolChoice | None:
             return None
         case "auto" | "required" | "none":
             return ToolChoice(given)
-        case _NamedChoice(type="function", function=_FunctionName(name=name)):
+        case "any":
+            # Mistral's word, which many of its callers keep.
+            return ToolChoice("required")
+        case _ObjectChoice(type="function", function=_FunctionName(name=name)):
             return ToolChoice("function", name)
+        case _ObjectChoice(type="allowed_tools", allowed_tools=_AllowedTools(mode=mode)):
+            return ToolChoice(mode)
     raise invalid("Invalid tool_choice: it must be auto, required, none or the name of a function.", "tool_choice")
+
+
+def permitted(functions: list[_Named], members: Members) -> list[_Named]:
+    """Those of the functions that the model may call: where `tool_choice`, not yet taken, allows some only, providers
+    have no word for it, and the others are not sent."""
+    given = members.see("tool_choice", _choice_decoder)
+    if not isinstance(given, _ObjectChoice) or given.type != "allowed_tools" or given.allowed_tools is None:
+        return functions
+    names = {tool.function.name for tool in given.allowed_tools.tools}
+    kept = [function for function in functions if function.name in names]
+    if len(kept) < len(names):
+        raise invalid("Invalid tool_choice: it allows tools that are not given.", "tool_choice")
+    return kept
 
 
 def arguments_in(call: ToolCall, param: str) -> dict[str, msgspec.Raw]:
@@ -255,9 +294,9 @@ def medium_of(part: Part, param: str, provider: str) -> Medium:
     """What a part that is no text holds."""
     match part.type:
         case "image_url" | "input_image":
-            url = part.image_url.url if isinstance(part.image_url, _ImageUrl) else part.image_url
-            media_type = part.image_url.format if isinstance(part.image_url, _ImageUrl) else None
-            return _at(_required(url, f"{param}.image_url"), "image", media_type, None, f"{param}.image_url")
+            return _shown(part.image_url, "image", f"{param}.image_url")
+        case "video_url":
+            return _shown(part.video_url, "file", f"{param}.video_url")
         case "input_audio":
             audio = part.input_audio
             if audio is None:
@@ -291,6 +330,12 @@ def not_sent(part: Part, param: str, provider: str) -> GatewayError:
     """The provider has nothing for a part of this type."""
     message = f"Invalid {param}.type: parts of the type {part.type!r} cannot be sent to {provider}."
     return invalid(message, f"{param}.type")
+
+
+def _shown(given: _ImageUrl | str | None, kind: Literal["image", "file"], param: str) -> Medium:
+    url = given.url if isinstance(given, _ImageUrl) else given
+    media_type = given.format if isinstance(given, _ImageUrl) else None
+    return _at(_required(url, param), kind, media_type, None, param)
 
 
 def _file(file: _File, param: str) -> Medium:

@@ -24,13 +24,17 @@ def count(value: Count) -> int:
     return int(value) if value is not None and 0 <= value <= MAX_TOKENS else 0
 
 
-class _PromptDetails(msgspec.Struct):
+class _PromptDetails(msgspec.Struct, omit_defaults=True):
     cached_tokens: int
     cache_creation_tokens: int
+    audio_tokens: int = 0
+    image_tokens: int = 0
 
 
-class _CompletionDetails(msgspec.Struct):
+class _CompletionDetails(msgspec.Struct, omit_defaults=True):
     reasoning_tokens: int
+    audio_tokens: int = 0
+    image_tokens: int = 0
 
 
 class ChatUsage(msgspec.Struct):
@@ -50,8 +54,16 @@ class ChatUsage(msgspec.Struct):
             prompt_tokens=tokens.input_tokens,
             completion_tokens=tokens.output_tokens,
             total_tokens=tokens.input_tokens + tokens.output_tokens,
-            prompt_tokens_details=_PromptDetails(tokens.cache_read_tokens, tokens.cache_write_tokens),
-            completion_tokens_details=_CompletionDetails(tokens.reasoning_tokens),
+            prompt_tokens_details=_PromptDetails(
+                tokens.cache_read_tokens,
+                tokens.cache_write_tokens,
+                # Ours counts what was read from the cache apart.
+                tokens.input_audio_tokens + tokens.cache_read_audio_tokens,
+                tokens.input_image_tokens,
+            ),
+            completion_tokens_details=_CompletionDetails(
+                tokens.reasoning_tokens, tokens.output_audio_tokens, tokens.output_image_tokens
+            ),
             cache_creation_input_tokens=tokens.cache_write_tokens,
             cache_read_input_tokens=tokens.cache_read_tokens,
         )

@@ -49,7 +49,7 @@ class Plane:
             wants_sent=wants_sent,
         )
         call = link.open(request, body)
-        if not request.body:
+        if call.needs_body:
             await call.send_body(body)
         return call
 

@@ -129,8 +129,8 @@ async def test_what_comes_to_more_than_can_be_said_is_refused(scene: Scene) -> N
 
 
 async def test_a_key_asks_about_its_own_models_only(scene: Scene) -> None:
-    scene.add_key("sk-own", keystore_pb2.Key(key_id="k1", models=["m"]))
-    scene.add_key("sk-other", keystore_pb2.Key(key_id="k2", models=["org/large"]))
+    scene.add_key("sk-own", keystore_pb2.Key(key_id="k1", terms=keystore_pb2.Terms(models=["m"])))
+    scene.add_key("sk-other", keystore_pb2.Key(key_id="k2", terms=keystore_pb2.Terms(models=["org/large"])))
     scene.add_key("sk-blocked", keystore_pb2.Key(key_id="k3", blocked=True))
     asked = {"model": "m", "input_tokens": 1000}
     assert (await post(scene, "/cost/estimate", asked, "sk-own"))[1]["cost_per_request"] == 0.0025

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from gateway.v1 import keystore_pb2, ledger_pb2
 
-from edge.admin.endpoint import Access
+from edge.admin.access import TABLE, Grant
 from tests.edge_scene import Scene
 
-OWN = keystore_pb2.Key(key_id="id-1", token="token-1", key_name="sk-...abcd", max_budget_nano_usd=5_000_000_000)
+BUDGET = keystore_pb2.Terms(max_budget_nano_usd=5_000_000_000)
+OWN = keystore_pb2.Key(
+    key_id="id-1", token="token-1", key_name="sk-...abcd", terms=keystore_pb2.Terms(max_budget_nano_usd=5_000_000_000)
+)
 OTHER = keystore_pb2.Key(key_id="id-2", token="token-2")
 MINE = ledger_pb2.SpendFilter(dimension=ledger_pb2.SPEND_DIMENSION_KEY, values=["id-1"])
 DATES = "start_date=2026-01-01&end_date=2026-01-31"
@@ -21,7 +24,7 @@ def spend_paths(scene: Scene) -> list[tuple[str, str]]:
     paths = [
         (route.method, route.path)
         for route in scene.edge.admin_routes
-        if route.path.startswith(ROOTS) and route.access is Access.ANY_KEY and route.path != "/spend/calculate"
+        if route.path.startswith(ROOTS) and Grant.KEY in TABLE[route.name].grant and route.path != "/spend/calculate"
     ]
     assert len(paths) > 20
     return paths

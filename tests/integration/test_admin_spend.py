@@ -11,8 +11,14 @@ from services.errors import GatewayError, Reason
 from tests.edge_scene import Scene
 
 SUM = 72_500
+MODELS = keystore_pb2.Terms(models=["org/large"])
 OWN = keystore_pb2.Key(
-    key_id="id-1", token="token-1", key_name="sk-...abcd", key_alias="ci", models=["org/large"], user_id="u1"
+    key_id="id-1",
+    token="token-1",
+    key_name="sk-...abcd",
+    key_alias="ci",
+    terms=keystore_pb2.Terms(models=["org/large"]),
+    user_id="u1",
 )
 
 
@@ -38,12 +44,18 @@ async def test_models_are_named_with_their_provider(scene: Scene) -> None:
 
 
 async def test_users_and_those_without_one(scene: Scene) -> None:
+    budget = keystore_pb2.Terms(max_budget_nano_usd=5_000_000_000)
+    user = keystore_pb2.Owner(kind=keystore_pb2.OWNER_KIND_USER, id="u1", email="a@b.co", terms=budget)
+    scene.kept.owners[user.kind, user.id] = user
     scene.spend = sums(("u1",), ("",))
     async with scene.client() as client:
         totals = (await client.get("/global/spend/users")).json()
         users = (await client.get("/spend/users?user_id=u1")).json()
     assert totals == [{"user_id": "u1", "total_spend": 0.0000725}, {"user_id": None, "total_spend": 0.0000725}]
-    assert users[0] == {"user_id": "u1", "spend": 0.0000725, "max_budget": None}
+    assert [(each["user_id"], each["user_email"], each["max_budget"], each["spend"]) for each in users] == [
+        ("u1", "a@b.co", 5.0, 0.0000725),
+        (None, None, None, 0.0000725),
+    ]
     everybody, one = scene.questions
     assert list(everybody.filters) == []
     assert list(one.filters) == [ledger_pb2.SpendFilter(dimension=ledger_pb2.SPEND_DIMENSION_USER, values=["u1"])]
@@ -72,7 +84,7 @@ async def test_a_keystore_that_is_away_is_not_a_deleted_key(scene: Scene) -> Non
     def away(name: str) -> keystore_pb2.Key:
         raise GatewayError(Reason.ERROR_REASON_UNAVAILABLE, "away")
 
-    scene._key = away  # type: ignore[method-assign]
+    scene.kept.key = away  # type: ignore[method-assign]
     scene.spend = sums(("id-1",))
     async with scene.client() as client:
         assert (await client.get("/spend/keys")).status_code == 503

@@ -259,6 +259,14 @@ async def test_each_deployment_shows_the_key_that_its_own_entry_names(
     assert bench.shown == shown
 
 
+async def test_ibms_iam_gives_a_token(bench: Bench, environ: dict[str, str], token_server: TokenServer) -> None:
+    environ["WATSONX_IAM_URL"] = f"{token_server.base_url}/identity/token"
+    bench.deploy("ibm", api_key=SECRET)
+    await asyncio.gather(*(bench.call() for _ in range(5)))
+    assert bench.shown == ["Bearer token-1"] * 5
+    assert [(asked.path, asked.form["apikey"]) for asked in token_server.seen] == [("/identity/token", SECRET)]
+
+
 async def test_a_machines_own_account_is_used_when_nothing_else_is_given(
     bench: Bench, environ: dict[str, str], token_server: TokenServer
 ) -> None:

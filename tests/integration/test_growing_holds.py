@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.fake_provider import INPUT_TOKENS, Behaviour, FakeProvider
+from tests.stack import SHAPES, Gateway, ShareGateway
 
 # $0.001 a token of output; the model is known to show all that it writes, at most 16,384 tokens.
 CONFIG = """
@@ -65,9 +67,14 @@ def _finishes(chunks: list[dict[str, Any]]) -> list[str]:
     return [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"] if choice["finish_reason"]]
 
 
-@pytest.mark.parametrize("shape", ["one", "split"])
-async def test_a_stream_goes_on_for_as_long_as_its_budget_does(stack, fake_provider: FakeProvider, shape: str) -> None:
-    gateway = await stack(CONFIG.format(base=fake_provider.base_url), shape=shape)
+@pytest.fixture(scope="module", params=SHAPES)
+async def gateway(request, shared_stack: ShareGateway, provider_server: FakeProvider) -> AsyncIterator[Gateway]:
+    """Shared: every test has keys of its own."""
+    async with shared_stack(CONFIG.format(base=provider_server.base_url), shape=request.param) as gateway:
+        yield gateway
+
+
+async def test_a_stream_goes_on_for_as_long_as_its_budget_does(gateway: Gateway, fake_provider: FakeProvider) -> None:
     words = ("x",) * 5_000
     # The second one slowly: what it has written when it is left must not be all.
     fake_provider.behave("gpt-4o-mini", Behaviour(words=words), Behaviour(words=words, gap_seconds=0.0005))
@@ -97,8 +104,8 @@ async def test_a_stream_goes_on_for_as_long_as_its_budget_does(stack, fake_provi
         assert [entry["completion_tokens"] for entry in logged] == [got]
 
 
-async def test_a_caller_who_did_not_ask_for_the_usage_gets_none(stack, fake_provider: FakeProvider) -> None:
-    gateway = await stack(CONFIG.format(base=fake_provider.base_url))
+@pytest.mark.parametrize("gateway", ["one"], indirect=True)
+async def test_a_caller_who_did_not_ask_for_the_usage_gets_none(gateway: Gateway, fake_provider: FakeProvider) -> None:
     fake_provider.behave("gpt-4o-mini", Behaviour(words=("x",) * 3_000, burst=True))
     async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=60) as client:
         key = await _key(client, 1.5)
@@ -106,14 +113,15 @@ async def test_a_caller_who_did_not_ask_for_the_usage_gets_none(stack, fake_prov
         assert 1_480 <= _words(chunks) <= 1_500
         assert _finishes(chunks) == ["length"]
         assert not any("usage" in chunk for chunk in chunks)
+        # So that the sums of the next test are its own.
+        await _settled(client, key)
 
 
-@pytest.mark.parametrize("shape", ["one", "split"])
-async def test_streams_that_grow_at_once_never_pass_their_cap(stack, fake_provider: FakeProvider, shape: str) -> None:
+async def test_streams_that_grow_at_once_never_pass_their_cap(gateway: Gateway, fake_provider: FakeProvider) -> None:
     """Twelve, each with $3 worth of text, under a cap of $16: all begin, and not all can end by themselves."""
-    gateway = await stack(CONFIG.format(base=fake_provider.base_url), shape=shape)
     fake_provider.behave("gpt-4o-mini", Behaviour(words=("x",) * 3_000))
     async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=120) as client:
+        before = (await client.get("/global/spend")).json()["spend"]
         key = await _key(client, 16)
         streams = asyncio.gather(*(_stream(client, key) for _ in range(12)))
         seen: list[float] = []
@@ -127,11 +135,12 @@ async def test_streams_that_grow_at_once_never_pass_their_cap(stack, fake_provid
         finishes = [_finishes(_chunks(answer)) for answer in answers]
         assert ["length"] in finishes
         assert all(each in (["length"], ["stop"]) for each in finishes)
-        assert (await client.get("/global/spend")).json()["spend"] == pytest.approx(spent, abs=1e-9)
+        total = (await client.get("/global/spend")).json()["spend"]
+        assert total - before == pytest.approx(spent, abs=1e-9)
 
 
-async def test_a_limit_of_the_caller_s_is_the_end_of_growing(stack, fake_provider: FakeProvider) -> None:
-    gateway = await stack(CONFIG.format(base=fake_provider.base_url))
+@pytest.mark.parametrize("gateway", ["one"], indirect=True)
+async def test_a_limit_of_the_caller_s_is_the_end_of_growing(gateway: Gateway, fake_provider: FakeProvider) -> None:
     fake_provider.behave("gpt-4o-mini", Behaviour(words=("longer",) * 3_000))
     async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=60) as client:
         key = await _key(client, 1.2)

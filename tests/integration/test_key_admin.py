@@ -58,12 +58,13 @@ async def test_a_key_is_made_changed_and_shown_with_its_limits(gateway: Gateway)
     ("path", "body", "status", "param"),
     [
         ("/key/update", {"key": "sk-nobody", "rpm_limit": 1}, 404, "key"),
-        ("/key/update", {"key": "sk-known", "budget_duration": "30d"}, 400, "budget_duration"),
+        ("/key/update", {"key": "sk-known", "budget_duration": "soon"}, 400, "budget_duration"),
+        ("/key/update", {"key": "sk-known", "guardrails": ["x"]}, 400, "guardrails"),
         ("/key/update", {"key": "sk-known", "rpm_limit": -1}, 400, "rpm_limit"),
         ("/key/update", {"key": "sk-known", "max_budget": -1}, 400, "max_budget"),
         ("/key/update", {"rpm_limit": 1}, 400, None),
         ("/key/generate", {"tpm_limit": 10**40}, 400, None),
-        ("/key/regenerate", {"key": "sk-known", "grace_period": "1h"}, 400, "grace_period"),
+        ("/key/regenerate", {"key": "sk-known", "grace_period": "soon"}, 400, "grace_period"),
         ("/key/regenerate", {"key": "sk-known", "new_key": "pk-1"}, 400, "key"),
         ("/key/sk-nobody/regenerate", {}, 404, "key"),
     ],
@@ -93,7 +94,7 @@ async def test_a_key_with_another_secret_is_the_same_key_and_the_old_secret_open
         assert again["user_id"] == "ada"
         assert await statuses(gateway, secret) == {401}
         # Nor what else a key may see.
-        assert await statuses(gateway, secret, "GET", "/key/info") == {404}
+        assert await statuses(gateway, secret, "GET", "/key/info") == {401}
         assert await statuses(gateway, secret, "GET", "/v1/models") == {401}
         assert await statuses(gateway, again["key"]) == {200}
         secret = again["key"]
@@ -118,6 +119,13 @@ async def test_keys_are_listed_by_pages(gateway: Gateway) -> None:
         assert [(key["token"], key["spend"]) for key in whole] == [(made[1]["token"], 0.0)]
         by_hash = (await client.get("/key/list", params={"key_hash": made[2]["token"]})).json()
         assert by_hash["keys"] == [made[2]["token"]]
-        assert (await client.get("/key/list?organization_id=o")).status_code == 400
+        assert (await client.get("/key/list?organization_id=o")).json()["keys"] == []
+        by_age = (await client.get("/key/list?sort_by=created_at&sort_order=asc&user_id=u0")).json()["keys"]
+        assert by_age == [made[0]["token"], made[2]["token"]]
+        assert (await client.get("/key/list?sort_by=spend")).status_code == 400
+        assert (await client.get("/key/list?project_id=p")).status_code == 400
         assert (await client.get("/key/list?size=101")).status_code == 400
-    assert await statuses(gateway, made[0]["key"], "GET", "/key/list") == {401}
+    # Whose user has no role sees that user's keys.
+    async with httpx.AsyncClient(base_url=gateway.base_url, timeout=20) as client:
+        own = (await client.get("/key/list", headers={"Authorization": f"Bearer {made[0]['key']}"})).json()
+    assert set(own["keys"]) == {made[0]["token"], made[2]["token"]}

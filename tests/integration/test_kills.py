@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import httpx
 import pytest
 
 from tests.fake_provider import PRICED_CONFIG, Behaviour, FakeProvider
-from tests.stack import Gateway
+from tests.stack import Gateway, ShareGateway
 
 # One call of the fake provider: 11 tokens in, 6 out.
 T = TypeVar("T")
@@ -21,17 +21,19 @@ LEASE_SECONDS = 4
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
-@pytest.fixture
-async def gateway(stack, fake_provider: FakeProvider) -> Gateway:
-    return await stack(
-        PRICED_CONFIG.format(base=fake_provider.base_url),
+@pytest.fixture(scope="module")
+async def gateway(shared_stack: ShareGateway, provider_server: FakeProvider) -> AsyncIterator[Gateway]:
+    """Every test has a key of its own, and starts again what it kills."""
+    async with shared_stack(
+        PRICED_CONFIG.format(base=provider_server.base_url),
         shape="split",
         environ={"TOLLHOUSE_HOLD_LEASE_SECONDS": str(LEASE_SECONDS)},
-    )
+    ) as gateway:
+        yield gateway
 
 
 @pytest.fixture
-async def admin(gateway: Gateway):
+async def admin(gateway: Gateway, fake_provider: FakeProvider):
     async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=20) as client:
         yield client
 
@@ -53,8 +55,9 @@ async def eventually(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool],
         await asyncio.sleep(0.1)
 
 
-async def entries(admin: httpx.AsyncClient) -> list[dict]:
-    answer = await admin.get("/spend/logs?limit=1000")
+async def entries(admin: httpx.AsyncClient, key: str = "") -> list[dict]:
+    """A key's; without one, all."""
+    answer = await admin.get("/spend/logs", params={"limit": 1000} | ({"api_key": key} if key else {}))
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -84,7 +87,7 @@ async def test_a_router_killed_after_the_last_byte_has_lost_nothing(
     if stream:
         assert all(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
     await gateway.start("router")
-    found = await eventually(lambda: entries(admin), lambda rows: len(rows) == 20, 30)
+    found = await eventually(lambda: entries(admin, key), lambda rows: len(rows) == 20, 30)
     assert [row["status"] for row in found] == ["success"] * 20
     assert len({row["request_id"] for row in found}) == 20
     state = await eventually(lambda: info(admin, key), lambda row: row["held"] == 0, 5 * LEASE_SECONDS)
@@ -92,12 +95,13 @@ async def test_a_router_killed_after_the_last_byte_has_lost_nothing(
     assert state["spend"] == pytest.approx(20 * COST_USD, abs=1e-12)
     # Nothing arrives twice afterwards.
     await asyncio.sleep(1)
-    assert len(await entries(admin)) == 20
+    assert len(await entries(admin, key)) == 20
 
 
 async def test_a_stopped_ledger_loses_nothing_and_keeps_no_hold_open(
     gateway: Gateway, admin: httpx.AsyncClient
 ) -> None:
+    before = (await admin.get("/global/spend")).json()["spend"]
     key = await new_key(admin, max_budget=1)
     assert (await call(admin, key)).status_code == 200
     await gateway.kill("ledger")
@@ -112,10 +116,10 @@ async def test_a_stopped_ledger_loses_nothing_and_keeps_no_hold_open(
 
     # The edge's link for refusals tries all the time; between two tries, a second at most, the ledger is not seen.
     assert await eventually(is_found, bool, 2)
-    found = await eventually(lambda: entries(admin), lambda rows: len(rows) == 31, 30)
+    found = await eventually(lambda: entries(admin, key), lambda rows: len(rows) == 31, 30)
     assert len({row["request_id"] for row in found}) == 31
     spent = (await admin.get("/global/spend")).json()["spend"]
-    assert spent == pytest.approx(31 * COST_USD, abs=1e-12)
+    assert spent - before == pytest.approx(31 * COST_USD, abs=1e-12)
 
 
 async def test_a_router_killed_in_mid_call_leaves_an_interrupted_entry_and_no_hold(
@@ -141,7 +145,7 @@ async def test_a_router_killed_in_mid_call_leaves_an_interrupted_entry_and_no_ho
     state = await eventually(lambda: info(admin, key), lambda row: row["held"] == 0, 5 * LEASE_SECONDS)
     assert state["held"] == 0
     await gateway.start("router")
-    found = await eventually(lambda: entries(admin), lambda rows: len(rows) == 1, 30)
+    found = await eventually(lambda: entries(admin, key), lambda rows: len(rows) == 1, 30)
     assert [row["status"] for row in found] == ["interrupted"]
     assert found[0]["metadata"]["estimated"]
     assert found[0]["spend"] > 0

@@ -1,4 +1,5 @@
-"""The curl lines of the README and of the admin reference, run as they stand against a gateway as `make run` has it."""
+"""The curl lines of the README, the admin reference and the guide to teams, run as they stand against a gateway as
+`make run` has it."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# And how many lines each has at least.
+PAGES = (("README.md", 5), ("docs/reference/admin.md", 50), ("docs/how-to/teams-and-budgets.md", 22))
 
 # What a reader's shell does not have: every answer of 400 and more ends it, and every other one is counted.
 PRELUDE = """
@@ -23,7 +27,7 @@ def shell_blocks(text: str) -> list[str]:
     return [block for language, block in blocks if not language and block.startswith(("curl ", "KEY="))]
 
 
-@pytest.mark.parametrize(("page", "lines"), [("README.md", 5), ("docs/reference/admin.md", 22)])
+@pytest.mark.parametrize(("page", "lines"), PAGES)
 async def test_every_curl_line_is_answered(stack, page: str, lines: int) -> None:
     gateway = await stack((ROOT / "examples/config.yaml").read_text())
     secrets = gateway.folder / ".tollhouse/secrets"

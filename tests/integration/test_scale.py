@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.fake_provider import INPUT_TOKENS, PRICED_CONFIG, Behaviour, FakeProvider
-from tests.stack import Gateway
+from tests.stack import Gateway, ShareGateway
 
 # One call of the fake provider: 11 tokens in, 6 out.
 COST_NANO_USD = INPUT_TOKENS * 1_000 + 6 * 2_000
@@ -24,19 +24,29 @@ CALLERS = 8
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
-@pytest.fixture
-async def gateway(stack, fake_provider: FakeProvider) -> Gateway:
-    # Calls that last a little are under way at any moment.
-    fake_provider.behave("upstream", Behaviour(head_delay_seconds=0.02, gap_seconds=0.005))
-    return await stack(
-        PRICED_CONFIG.format(base=fake_provider.base_url),
+@pytest.fixture(scope="module")
+async def lasting_gateway(shared_stack: ShareGateway, provider_server: FakeProvider) -> AsyncIterator[Gateway]:
+    async with shared_stack(
+        PRICED_CONFIG.format(base=provider_server.base_url),
         shape="split",
         edges=2,
         routers=2,
         keystores=2,
         ledgers=2,
         environ={"TOLLHOUSE_HOLD_LEASE_SECONDS": str(LEASE_SECONDS)},
-    )
+    ) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def gateway(lasting_gateway: Gateway, fake_provider: FakeProvider) -> Gateway:
+    """The same for all tests, each with a key of its own; what one has killed runs again for the next."""
+    for name in lasting_gateway.commands:
+        if name not in lasting_gateway.processes:
+            await lasting_gateway.start(name)
+    # Calls that last a little are under way at any moment.
+    fake_provider.behave("upstream", Behaviour(head_delay_seconds=0.02, gap_seconds=0.005))
+    return lasting_gateway
 
 
 @dataclass
@@ -110,7 +120,7 @@ async def state_of(gateway: Gateway, key: str, edge: str) -> tuple[int, int, lis
     """What the counters say that a key has spent and what is held of it, and its entries."""
     async with httpx.AsyncClient(base_url=gateway.url(edge), headers=gateway.headers, timeout=20) as admin:
         info = await admin.get("/key/info", params={"key": key})
-        entries = await admin.get("/spend/logs", params={"limit": 1000})
+        entries = await admin.get("/spend/logs", params={"limit": 1000, "api_key": key})
     assert info.status_code == 200, info.text
     assert entries.status_code == 200, entries.text
     key_info = info.json()["info"]

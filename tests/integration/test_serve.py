@@ -112,6 +112,12 @@ def test_what_a_role_needs_and_does_not_have_is_named(config: Path) -> None:
     assert refusal("migrate") == "tollhouse: DATABASE_URL is not set"
 
 
+def test_an_edge_that_others_reach_has_a_master_key_of_its_own(config: Path) -> None:
+    environ = {**GIVEN, "LITELLM_MASTER_KEY": "sk-1234", "TOLLHOUSE_INTERNAL_TOKEN": "token"}
+    line = refusal("serve", "edge", "-c", config, "--host", "0.0.0.0", "--port", "0", environ=environ)
+    assert line.startswith("tollhouse: the master key is a well-known one")
+
+
 def test_a_grpc_port_that_is_taken_is_named(config: Path, database_url: str) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

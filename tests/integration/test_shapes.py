@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-StartGateway = Callable[..., Awaitable[Any]]
+from tests.stack import Gateway, ShareGateway, StartGateway
 
 CONFIG = """
 model_list:
@@ -44,9 +43,15 @@ async def test_every_shape_answers(stack: StartGateway, shape: str) -> None:
         assert answer.json()["choices"][0]["message"]["content"] == "Hello from Tollhouse."
 
 
+@pytest.fixture(scope="module")
+async def split_gateway(shared_stack: ShareGateway) -> AsyncIterator[Gateway]:
+    async with shared_stack(CONFIG, shape="split") as gateway:
+        yield gateway
+
+
 @pytest.mark.parametrize("role", ["ledger", "keystore", "router", "edge"])
-async def test_a_role_that_was_killed_is_found_again(stack: StartGateway, role: str) -> None:
-    gateway = await stack(CONFIG, shape="split")
+async def test_a_role_that_was_killed_is_found_again(split_gateway: Gateway, role: str) -> None:
+    gateway = split_gateway
     async with httpx.AsyncClient(base_url=gateway.base_url, headers=gateway.headers, timeout=30) as client:
         await ask_until_answered(client)
         await gateway.kill(role)

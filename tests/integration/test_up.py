@@ -214,14 +214,18 @@ def test_an_ordinary_account_needs_nothing_of_root(up: Callable[..., Up], folder
 
 def refusal(folder: Path, *arguments: str, **environ: str) -> str:
     """What a start that must fail says: one line; nothing runs afterwards."""
+    (line,) = refusals(folder, *arguments, **environ)
+    return line
+
+
+def refusals(folder: Path, *arguments: str, **environ: str) -> list[str]:
+    """The same with what it warns of before."""
     process, ready = launch(folder, list(arguments), environ)
     with ready:
         assert ready.readline() == ""
     assert process.wait(30) == 1
     assert processes_of(folder) == []
-    lines = [line for line in (folder / "errors").read_text().splitlines() if not line.startswith("{")]
-    assert len(lines) == 1, lines
-    return lines[0]
+    return [line for line in (folder / "errors").read_text().splitlines() if not line.startswith("{")]
 
 
 def test_a_port_that_is_taken_is_named_before_anything_starts(folder: Path) -> None:
@@ -233,6 +237,28 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(folder: Path) -> N
             f"tollhouse: cannot listen on 127.0.0.1:{port}: Address already in use"
         )
     assert not (folder / "data").exists()
+
+
+def test_a_master_key_that_everybody_knows_is_refused_where_others_reach_it(folder: Path) -> None:
+    line = refusal(folder, "--port", "0", "--host", "0.0.0.0", LITELLM_MASTER_KEY="sk-1234")
+    assert line.startswith("tollhouse: the master key is a well-known one")
+    assert not (folder / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "permission"),
+    [("127.0.0.1", {}), ("0.0.0.0", {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"})],
+)
+def test_elsewhere_and_where_it_is_permitted_it_is_warned_about(
+    folder: Path, host: str, permission: dict[str, str]
+) -> None:
+    with socket.socket() as other:
+        other.bind((host, 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        warned, refused = refusals(folder, "--port", port, "--host", host, LITELLM_MASTER_KEY="sk-1234", **permission)
+    assert warned.startswith("tollhouse: WARNING: the master key is a well-known one")
+    assert "cannot listen" in refused
 
 
 def test_a_database_that_is_not_there_is_told_and_valkey_ended(folder: Path) -> None:

@@ -37,6 +37,8 @@ RIMS: Mapping[str, str] = {
     "keystore/rebuild.py::see_routers": "a task that must live as long as its process",
     "keystore/rebuild.py::look": "one look at the counters; whatever it was, there will be another",
     "keystore/reconciler.py::run": "a task that must live as long as its process",
+    "keystore/rotation.py::run": "a task that must live as long as its process",
+    "ledger/delivery/deliverer.py::_run": "a task that must live as long as its process",
     "ledger/keeper.py::_run": "a task that must live as long as its process",
     "router/outbox/adoption.py::_run": "a task that must live as long as its process",
     "router/service.py::_serve": "the outermost rim of a call's task",

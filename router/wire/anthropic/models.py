@@ -15,7 +15,7 @@ _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 
 _FIRST_THAT_THINKS: Version = (3, 7)
 _FIRST_WITH_ONE_SAMPLER: Version = (4, 1)
-_FIRST_WITH_SCHEMAS: Version = (4, 5)
+_FIRST_WITH_SCHEMAS: Version = (4, 1)
 _FIRST_ADAPTIVE: Version = (4, 6)
 _FIRST_WITHOUT_SAMPLING: Version = (4, 7)
 _FIRST_WITH_XHIGH: Version = (4, 7)

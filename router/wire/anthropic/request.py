@@ -36,6 +36,9 @@ DEFAULT_MAX_TOKENS = 4096
 
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
+# Members of Anthropic's that OpenAI has no word for, sent as they are.
+_OWN = ("cache_control", "container", "context_management", "inference_geo", "speed")
+
 # Members that ask for nothing when they have this value.
 _NEUTRAL: Mapping[str, object] = {
     "frequency_penalty": 0,
@@ -51,11 +54,13 @@ _NEUTRAL: Mapping[str, object] = {
 _PERSONAL = re.compile(r"[^@]*@.*|\+?[\d\s().-]{7,}", re.DOTALL)
 
 
-def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
-    """Raises GatewayError (INVALID_REQUEST)."""
+def encode(
+    body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int, url: str = ""
+) -> HttpRequest:
+    """url: where Messages are; Anthropic's own path when empty. Raises GatewayError (INVALID_REQUEST)."""
     request = message_request(body, deployment, stream=stream, output_tokens_limit=output_tokens_limit)
     return post(
-        _url(deployment.api_base),
+        url or _url(deployment.api_base),
         msgspec.json.encode(request.members),
         deployment,
         stream=stream,
@@ -94,6 +99,7 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
         "stop_sequences": stop_of(members) or None,
         "service_tier": service_tier_of(members, _SERVICE_TIERS, "Anthropic") or None,
         **sampling_of(members, model, thinks=thinking.is_on),
+        **members.take_raws(_OWN),
     }
     untaken = members.untaken(_NEUTRAL) + (["reasoning_effort"] if thinking.untaken else [])
     members.leave_out("Anthropic", untaken)

@@ -59,6 +59,9 @@ _decoder = msgspec.json.Decoder(Schema)
 _LOCAL = ("#/$defs/", "#/definitions/")
 
 
+_CLOSED = msgspec.Raw(b"false")
+
+
 class _Inexpressible(Exception):
     """Structured outputs have no words for this schema."""
 
@@ -76,6 +79,11 @@ def closed_schema_of(schema: msgspec.Raw, param: str) -> msgspec.Raw | None:
         return schema if found == given else msgspec.Raw(msgspec.json.encode(found))
     except (_Inexpressible, RecursionError):
         return None
+
+
+def strict_parameters_of(schema: Mapping[str, msgspec.Raw]) -> msgspec.Raw | None:
+    """The same of the parameters of a strict function, which takes nothing but what it names."""
+    return closed_schema_of(msgspec.Raw(msgspec.json.encode({"additionalProperties": _CLOSED, **schema})), "tools")
 
 
 def _closed(schema: object, depth: int) -> Schema:

@@ -8,7 +8,7 @@ import msgspec
 
 from router.wire import asked
 from router.wire.anthropic.models import takes_schemas
-from router.wire.anthropic.schema import closed_schema_of
+from router.wire.anthropic.schema import strict_parameters_of
 from router.wire.asked import CacheControl
 from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION
 from router.wire.members import FLAG, Members
@@ -93,15 +93,8 @@ def _tool(function: asked.Function, model: str) -> Tool:
         # Anthropic demands it; in OpenAI's language a function without parameters says nothing at all.
         schema = {"type": msgspec.Raw(b'"object"'), "properties": msgspec.Raw(b"{}"), **schema}
     tool = Tool(function.name, function.description or "", schema, function.strict, function.cache_control)
-    return _held_to_its_schema(tool, model) if function.strict else tool
-
-
-def _held_to_its_schema(tool: Tool, model: str) -> Tool:
-    """As far as that is possible: else the schema is still a description."""
-    schema = msgspec.Raw(msgspec.json.encode(tool.input_schema))
-    closed = closed_schema_of(schema, "tools") if takes_schemas(model) else None
-    if closed is None:
-        tool.strict = None
-    else:
-        tool.input_schema = closed
+    if function.strict:
+        closed = strict_parameters_of(schema) if takes_schemas(model) else None
+        # Where it cannot be held to, a schema is still a description.
+        tool.strict, tool.input_schema = (None, schema) if closed is None else (True, closed)
     return tool

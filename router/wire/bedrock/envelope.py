@@ -90,9 +90,17 @@ class EnvelopedStream:
         end = self._end or self._inner.close()
         return end if self._error is None else msgspec.structs.replace(end, last=b"", error=self._error)
 
+    def payload_of(self, message: Message) -> bytes:
+        """What a message holds; empty for one of another kind. Raises BrokenStream."""
+        return payload_in(message)
+
     def events_of(self, payload: bytes) -> list[bytes]:
         """What the inner decoder gets of one event."""
         return [payload]
+
+    def fed(self, event: bytes) -> bytes:
+        """An event as the inner decoder reads it."""
+        return _as_server_sent(event)
 
     def _fail(self, error: GatewayError) -> None:
         self._end = self._inner.close()
@@ -110,9 +118,9 @@ class EnvelopedStream:
                 said = message.headers.get(":error-message", "")
                 self._fail(decode_exception(*failure, self._deployment, said))
                 return
-            payload = payload_in(message)
+            payload = self.payload_of(message)
             for event in self.events_of(payload) if payload else ():
-                self._step = self._inner.feed(_as_server_sent(event))
+                self._step = self._inner.feed(self.fed(event))
                 out.append(self._step.out)
                 self._error = self._step.error
                 if self._step.done or self._error is not None:

@@ -12,7 +12,7 @@ import msgspec
 
 from router.wire.asked import Message, RedactedThinkingBlock, ThinkingBlock
 from router.wire.bedrock.content import Block, DocumentNames, blocks_of, cache_point, texts_of
-from router.wire.bedrock.models import takes_unsigned_thinking
+from router.wire.bedrock.models import is_claude, takes_unsigned_thinking
 from router.wire.bedrock.tools import clean_id, tool_use
 from router.wire.members import invalid
 
@@ -49,8 +49,18 @@ def conversation_of(messages: Sequence[Message], model: str) -> Conversation:
             turns[-1].content += blocks
         elif blocks:
             turns.append(Turn(role, blocks))
+    if is_claude(model):
+        _trim_end(turns)
     called = {call.function.name: None for message in messages for call in message.tool_calls or ()}
     return Conversation(system, turns, list(called), in_tool_loop=_in_unexplained_tool_loop(turns))
+
+
+def _trim_end(turns: Sequence[Turn]) -> None:
+    """Of an answer that has been begun: Claude refuses one that ends with blanks."""
+    last = turns[-1].content[-1] if turns and turns[-1].role == "assistant" else {}
+    text = last.get("text")
+    if isinstance(text, str):
+        last["text"] = text.rstrip() or text
 
 
 def _turn(message: Message, param: str, names: DocumentNames, model: str) -> tuple[str, list[Block]]:

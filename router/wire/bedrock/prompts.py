@@ -12,7 +12,7 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
-from router.wire.asked import Message, messages_of, text_of
+from router.wire.asked import messages_of
 from router.wire.base import Answer, BrokenStream, RequestMembers, invalid_response, read_answer
 from router.wire.bedrock.address import model_of
 from router.wire.bedrock.answered import answer_id
@@ -23,20 +23,11 @@ from router.wire.bedrock.stream import exception_in
 from router.wire.chat import Choice, Completion, Count, answer_of, count
 from router.wire.chat import Message as Said
 from router.wire.eventstream import MessageCutter, message_in
-from router.wire.members import NUMBER, Members, invalid
+from router.wire.members import NUMBER, Members
 from router.wire.params import output_limit_of, refuse_several_choices, stop_of, wants_usage
+from router.wire.templates import BOT, DEEPSEEK, HUMAN, LLAMA_2, LLAMA_3, MISTRAL, Template, prompt_of, texts_of
 from router.wire.translated import TranslatedStream
 from services.decoding import NOT_DECODED
-
-
-class Template(msgspec.Struct, frozen=True):
-    """How a conversation becomes one text: what goes around the words of each side, and what calls for the answer."""
-
-    start: str = ""
-    system: tuple[str, str] = ("", "\n")
-    user: tuple[str, str] = ("", "\n")
-    assistant: tuple[str, str] = ("", "\n")
-    answer: str = ""
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -51,25 +42,6 @@ class Family(msgspec.Struct, frozen=True):
     default_max_tokens: int = 0
 
 
-_LLAMA_3 = Template(
-    "<|begin_of_text|>",
-    ("<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"),
-    ("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
-    ("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
-    "<|start_header_id|>assistant<|end_header_id|>\n\n",
-)
-_LLAMA_2 = Template("<s>", ("[INST] <<SYS>>\n", "\n<</SYS>>\n [/INST]\n"), ("[INST] ", " [/INST]\n"), ("", "</s>"))
-_MISTRAL = Template("<s>", ("[INST] ", " [/INST]\n"), ("[INST] ", " [/INST]\n"), ("", "</s>"))
-_HUMAN = Template("", ("", ""), ("\n\nHuman: ", ""), ("\n\nAssistant: ", ""), "\n\nAssistant:")
-_BOT = Template("", ("", "\n"), ("User: ", "\n"), ("Bot: ", "\n"), "Bot:")
-_DEEPSEEK = Template(
-    "<｜begin▁of▁sentence｜>",
-    ("", ""),
-    ("<｜User｜>", ""),
-    ("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
-    "<｜Assistant｜><think>\n",
-)
-
 _COHERE = {"max": "max_tokens", "temperature": "temperature", "top_p": "p", "top_k": "k", "stop": "stop_sequences"}
 _LLAMA = {"max": "max_gen_len", "temperature": "temperature", "top_p": "top_p"}
 _PLAIN = {"max": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop": "stop"}
@@ -83,21 +55,21 @@ _CLAUDE = Family(
         "top_k": "top_k",
         "stop": "stop_sequences",
     },
-    _HUMAN,
+    HUMAN,
     default_max_tokens=4096,
 )
 
 FAMILIES: Mapping[str, Family] = {
-    "ai21.j2": Family("prompt", {"max": "maxTokens", **_CAMEL}, _BOT),
-    "amazon.titan-text": Family("inputText", {"max": "maxTokenCount", **_CAMEL}, _BOT, "textGenerationConfig"),
+    "ai21.j2": Family("prompt", {"max": "maxTokens", **_CAMEL}, BOT),
+    "amazon.titan-text": Family("inputText", {"max": "maxTokenCount", **_CAMEL}, BOT, "textGenerationConfig"),
     "anthropic.claude-instant": _CLAUDE,
     "anthropic.claude-v2": _CLAUDE,
-    "cohere.command": Family("prompt", _COHERE, _BOT),
+    "cohere.command": Family("prompt", _COHERE, BOT),
     "cohere.command-r": Family("", _COHERE),
-    "deepseek.r1": Family("prompt", _PLAIN, _DEEPSEEK),
-    "meta.llama2": Family("prompt", _LLAMA, _LLAMA_2),
-    "meta.llama": Family("prompt", _LLAMA, _LLAMA_3),
-    "mistral.": Family("prompt", {**_PLAIN, "top_k": "top_k"}, _MISTRAL),
+    "deepseek.r1": Family("prompt", _PLAIN, DEEPSEEK),
+    "meta.llama2": Family("prompt", _LLAMA, LLAMA_2),
+    "meta.llama": Family("prompt", _LLAMA, LLAMA_3),
+    "mistral.": Family("prompt", {**_PLAIN, "top_k": "top_k"}, MISTRAL),
 }
 
 _FINISH_REASONS = {
@@ -169,7 +141,7 @@ _decoder = msgspec.json.Decoder(_Written)
 def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_limit: int) -> RequestMembers:
     """Raises GatewayError (INVALID_REQUEST)."""
     members = Members(body, deployment)
-    messages = [(message.role, _text_of(message, f"messages[{at}]")) for at, message in enumerate(messages_of(members))]
+    messages = texts_of(messages_of(members))
     refuse_several_choices(members, "Bedrock")
     show_usage = wants_usage(members)
     given = {
@@ -184,7 +156,9 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
     untaken += members.untaken(NEUTRAL)
     members.leave_out("Bedrock", untaken)
     parameters: Body = {family.names[name]: value for name, value in asked.items() if name in family.names}
-    said: Body = {family.prompt: _prompt(family.template, messages)} if family.prompt else _cohere(messages)
+    template = family.template
+    prompt = template.start + prompt_of(template, messages)
+    said: Body = {family.prompt: prompt} if family.prompt else _cohere(messages)
     # The provider's own words must not undo the limit, which may be what a hold pays for.
     sent = {**members.passed(), **said, **({family.nested: parameters} if family.nested else parameters)}
     return RequestMembers(sent, show_usage, tuple(members.dropped))
@@ -260,27 +234,6 @@ def _usage(inputs: Count, outputs: Count) -> common_pb2.TokenUsage | None:
 
 def _finish_reason(reason: str | None) -> str:
     return _FINISH_REASONS.get((reason or "").lower(), "stop")
-
-
-def _text_of(message: Message, param: str) -> str:
-    """Nothing but words can be said in a text. Raises GatewayError (INVALID_REQUEST)."""
-    if message.role not in ("system", "developer", "user", "assistant") or message.tool_calls:
-        raise invalid(f"Invalid {param}: this model knows no tools.", param)
-    if not isinstance(message.content, list):
-        return message.content or message.refusal or ""
-    texts = [text_of(part, f"{param}.content[{at}]") for at, part in enumerate(message.content)]
-    if any(text is None for text in texts):
-        raise invalid(f"Invalid {param}.content: this model takes text only.", f"{param}.content")
-    return "".join(text or "" for text in texts)
-
-
-def _prompt(template: Template, messages: list[tuple[str, str]]) -> str:
-    around = {"user": template.user, "assistant": template.assistant}
-    written = [template.start]
-    for role, text in messages:
-        before, after = around.get(role, template.system)
-        written.append(before + text + after)
-    return "".join(written) + template.answer
 
 
 def _cohere(messages: list[tuple[str, str]]) -> Body:

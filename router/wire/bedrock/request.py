@@ -18,17 +18,18 @@ from collections.abc import Mapping
 import msgspec
 
 from router.catalog import Deployment
+from router.wire.anthropic.sampling import sampling_of
+from router.wire.anthropic.schema import closed_schema_of
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
 from router.wire.bedrock.address import plain_model_of, url_of
 from router.wire.bedrock.messages import conversation_of
-from router.wire.bedrock.models import takes_structured_output
+from router.wire.bedrock.models import is_claude, takes_structured_output
 from router.wire.bedrock.thinking import thinking_of
 from router.wire.bedrock.tools import tools_of
 from router.wire.http import post
 from router.wire.members import NUMBER, RAWS, Members
 from router.wire.params import (
-    ResponseFormat,
     output_limit_of,
     refuse_several_choices,
     response_format_of,
@@ -116,21 +117,25 @@ def body_of(members: Members, deployment: Deployment, output_tokens_limit: int) 
     thinking = thinking_of(members, deployment, model, max_tokens, in_tool_loop=conversation.in_tool_loop)
     wanted = response_format_of(members)
     by_schema = wanted if wanted is not None and wanted.schema is not None else None
-    by_tool = None if takes_structured_output(model) else by_schema
+    schema = None
+    if wanted is not None and wanted.schema is not None and takes_structured_output(model):
+        schema = closed_schema_of(wanted.schema, "response_format.json_schema.schema")
+    by_tool = by_schema if schema is None else None
+    sampling = _sampling(members, deployment, model, thinks=thinking.is_on)
     tools = tools_of(members, model, conversation.called, by_tool, thinks=thinking.is_on)
     if wanted is not None and wanted.schema is None:
         conversation.system.append({"text": _JSON_INSTRUCTION})
     sent: Body = {
         "messages": conversation.turns,
         "system": conversation.system,
-        "inferenceConfig": _inference(members, max_tokens),
+        "inferenceConfig": _inference(members, max_tokens, sampling),
         "toolConfig": tools.config,
-        "outputConfig": None if by_schema is None or by_tool is not None else _output_config(by_schema),
+        "outputConfig": None if by_schema is None or schema is None else _output_config(by_schema.name, schema),
         "serviceTier": _service_tier(members),
         # The last that reads the members: what is left then is for the model.
         "additionalModelRequestFields": {
             **thinking.fields,
-            **_top_k(members, model),
+            **_top_k(sampling["top_k"], model),
             **({"tool_choice": tools.anthropic_choice} if tools.anthropic_choice else {}),
             **_models_own(members, tools.untaken + (["reasoning_effort"] if thinking.untaken else [])),
         },
@@ -160,30 +165,43 @@ def _models_own(members: Members, untaken: list[str]) -> Body:
     }
 
 
-def _inference(members: Members, max_tokens: int) -> Body:
+def _sampling(
+    members: Members, deployment: Deployment, model: str, *, thinks: bool
+) -> Mapping[str, int | float | None]:
+    """`temperature`, `top_p` and `top_k` under these names. thinks: the model was told to think."""
+    if is_claude(model):
+        return sampling_of(members, deployment.provider_model, thinks=thinks)
     temperature = members.take("temperature", NUMBER)
     top_p = members.take("top_p", NUMBER)
-    given = {
-        "maxTokens": max_tokens or None,
+    top_k = members.take("top_k", NUMBER)
+    return {
         # OpenAI's goes up to 2, Bedrock's to 1.
         "temperature": None if temperature is None else min(temperature, 1),
-        "topP": None if top_p is None else min(top_p, 1),
-        "stopSequences": [text for text in stop_of(members) if text] or None,
+        "top_p": None if top_p is None else min(top_p, 1),
+        # Servers that have top_k take 0 and -1 for none.
+        "top_k": top_k if top_k is not None and top_k > 0 else None,
+    }
+
+
+def _inference(members: Members, max_tokens: int, sampling: Mapping[str, int | float | None]) -> Body:
+    given = {
+        "maxTokens": max_tokens or None,
+        "temperature": sampling["temperature"],
+        "topP": sampling["top_p"],
+        "stopSequences": stop_of(members) or None,
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _top_k(members: Members, model: str) -> Body:
-    top_k = members.take("top_k", NUMBER)
-    # Servers that have top_k take 0 and -1 for none.
-    if top_k is None or top_k <= 0:
+def _top_k(top_k: int | float | None, model: str) -> Body:
+    if top_k is None:
         return {}
     return {"inferenceConfig": {"topK": top_k}} if model.startswith("amazon.nova") else {"top_k": top_k}
 
 
-def _output_config(form: ResponseFormat) -> Body:
-    schema = {"schema": bytes(form.schema or b"{}").decode(errors="replace")}
-    named = {**schema, "name": form.name} if form.name else schema
+def _output_config(name: str, form: msgspec.Raw) -> Body:
+    schema = {"schema": bytes(form).decode(errors="replace")}
+    named = {**schema, "name": name} if name else schema
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": named}}}
 
 

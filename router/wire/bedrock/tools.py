@@ -8,6 +8,7 @@ import re
 import msgspec
 
 from router.wire import asked
+from router.wire.anthropic.schema import strict_parameters_of
 from router.wire.bedrock.content import Block, cache_point
 from router.wire.bedrock.models import is_claude, takes_structured_output, takes_tool_choice
 from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION
@@ -23,7 +24,7 @@ _ANTHROPIC_TYPES = {"auto": "auto", "required": "any", "function": "tool"}
 
 class _ToolSpec(msgspec.Struct, omit_defaults=True, rename="camel"):
     name: str
-    input_schema: dict[str, dict[str, msgspec.Raw]]
+    input_schema: dict[str, dict[str, msgspec.Raw] | msgspec.Raw]
     description: str | None = None
     strict: bool | None = None
 
@@ -121,12 +122,12 @@ def _choice(choice: asked.ToolChoice) -> dict[str, object]:
 
 
 def _tool(function: asked.Function, model: str) -> list[Block]:
-    spec = _ToolSpec(
-        function.name,
-        {"json": _schema(function.parameters)},
-        function.description or None,
-        True if function.strict and takes_structured_output(model) else None,
-    )
+    spec = _ToolSpec(function.name, {"json": _schema(function.parameters)}, function.description or None)
+    if function.strict and takes_structured_output(model):
+        closed = strict_parameters_of(_schema(function.parameters))
+        # Where it cannot be held to, a schema is still a description.
+        if closed is not None:
+            spec.strict, spec.input_schema = True, {"json": closed}
     return [{"toolSpec": spec}, *cache_point(function.cache_control)]
 
 

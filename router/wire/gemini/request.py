@@ -29,12 +29,14 @@ class Host(msgspec.Struct, frozen=True):
     """What differs between the two places where Gemini is offered.
 
     url: of a deployment and a verb. call_ids: calls and their results may carry ids. service_tiers: its words for
-    OpenAI's; empty: it has none. key_header: where a key goes that the provider's row has no place for.
+    OpenAI's; tier_header: where they go, if not into the body. key_header: where a key goes that the provider's row has
+    no place for.
     """
 
     url: Callable[[Deployment, str], str]
     call_ids: bool
     service_tiers: Mapping[str, str]
+    tier_header: str = ""
     key_header: str = ""
 
 
@@ -45,7 +47,11 @@ STUDIO = Host(
 )
 # A deployment with a key is one of Vertex's express mode; without, its credentials are signed in later.
 VERTEX = Host(
-    vertex_url, call_ids=False, service_tiers={"auto": "", "default": "", "standard": ""}, key_header="x-goog-api-key"
+    vertex_url,
+    call_ids=False,
+    service_tiers={"auto": "", "default": "", "standard": "", "flex": "flex", "priority": "priority"},
+    tier_header="x-vertex-ai-llm-shared-request-type",
+    key_header="x-goog-api-key",
 )
 
 # Members that ask for nothing when they have this value.
@@ -64,6 +70,7 @@ def encode(body: bytes, deployment: Deployment, *, host: Host, stream: bool, out
     show_usage = wants_usage(members)
     own = own_words_of(members)
     # What is said in Gemini's own words wins.
+    tier = service_tier_of(members, host.service_tiers, "Gemini")
     generation = {**generation_of(members, thinking, output_tokens_limit=output_tokens_limit), **own.generation}
     sent: dict[str, object] = {
         "contents": conversation.turns,
@@ -71,7 +78,7 @@ def encode(body: bytes, deployment: Deployment, *, host: Host, stream: bool, out
         "tools": tools.sent or None,
         "toolConfig": config_of(members, tools),
         "generationConfig": generation or None,
-        "serviceTier": service_tier_of(members, host.service_tiers, "Gemini") or None,
+        "serviceTier": (not host.tier_header and tier) or None,
         **own.request,
     }
     untaken = members.untaken(_NEUTRAL, ignored_beside(tools.functions, _IGNORED))
@@ -84,8 +91,13 @@ def encode(body: bytes, deployment: Deployment, *, host: Host, stream: bool, out
         stream=stream,
         show_usage=show_usage,
         dropped=tuple(members.dropped),
-        headers={host.key_header: deployment.api_key} if host.key_header and deployment.api_key else {},
+        headers=_headers(host, deployment, tier),
     )
+
+
+def _headers(host: Host, deployment: Deployment, tier: str) -> dict[str, str]:
+    given = {host.key_header: deployment.api_key, host.tier_header: tier}
+    return {name: value for name, value in given.items() if name and value}
 
 
 def written(sent: Mapping[str, object]) -> bytes:

@@ -32,6 +32,7 @@ _LEVELS: Mapping[str, str] = {
 # Pro models cannot be kept from thinking; this is the least they do.
 _LEAST_BUDGET_OF_PRO = 128
 _LEAST_LEVEL_OF_PRO = "low"
+_OF_TWO_LEVELS = re.compile(r"gemini-3(?:\.0)?-pro(?!-image)")
 
 _VERSION = re.compile(r"gemini-(\d{1,2})(?:\.(\d{1,2}))?(?!\d)")
 _FIRST_THAT_THINKS = (2, 5)
@@ -95,7 +96,9 @@ def _at_effort(effort: str, model: str) -> Config:
         return {"thinkingBudget": _BUDGET_TOKENS[effort]}
     if effort == "minimal":
         return _least(model)
-    return {"thinkingLevel": _LEVELS[effort]}
+    level = _LEVELS[effort]
+    # The first Pro with levels has two of them.
+    return {"thinkingLevel": "high" if level == "medium" and _OF_TWO_LEVELS.search(model.lower()) else level}
 
 
 def _least(model: str) -> Config:

@@ -11,7 +11,7 @@ import msgspec
 
 from router.catalog import Deployment
 from router.providers.quirks import Quirks
-from router.wire.members import LIMITS, allowed, drops, not_taken, unwanted
+from router.wire.members import IGNORED, LIMITS, allowed, drops, not_taken, unwanted
 from router.wire.openai.messages import adapt_messages
 from router.wire.paths import remove
 from services.decoding import NOT_DECODED
@@ -98,11 +98,16 @@ def _untaken(members: Members, quirks: Quirks, spared: Collection[str]) -> list[
         if raw is None or name in spared or name in untaken or name == ASKED_BY_GATEWAY:
             continue
         asked = _value(raw)
-        if not value and (asked is None or (name in NEUTRAL and asked == NEUTRAL[name])):
+        if not value and _asks_for_nothing(name, asked):
             del members[name]
         elif not value or asked == value:
             untaken.append(name)
     return untaken
+
+
+def _asks_for_nothing(name: str, asked: object) -> bool:
+    usual_tier = name == "service_tier" and asked == "default"
+    return asked is None or name in IGNORED or usual_tier or (name in NEUTRAL and asked == NEUTRAL[name])
 
 
 def _rename(members: Members, quirks: Quirks, spared: Collection[str]) -> None:

@@ -15,6 +15,14 @@ from services.decoding import NOT_DECODED
 
 Raws = dict[str, msgspec.Raw]
 
+# Members that answers of other providers have beyond OpenAI's, as the wires that translate write them.
+_OF_CALLS = ("provider_specific_fields", "extra_content")
+_EXTENSIONS = (*_OF_CALLS, "citations", "images")
+# Members that OpenAI's own answers have and callers send back: for people to read, and what is most often null.
+_TOLD = ("annotations", "parsed")
+_OFTEN_NULL = ("refusal", "audio", "function_call", "tool_calls")
+_NULL = msgspec.Raw(b"null")
+
 _list_decoder = msgspec.json.Decoder(list[Raws])
 _object_decoder = msgspec.json.Decoder(Raws)
 _text_decoder = msgspec.json.Decoder(str)
@@ -49,6 +57,29 @@ def _flatten_content(message: Raws) -> bool:
     texts = [_text(part.get("text")) for part in parts]
     message["content"] = _raw("".join(text for text in texts if text is not None))
     return True
+
+
+def _media_as_urls(message: Raws) -> bool:
+    parts = _objects(message.get("content")) or []
+    if not sum(_as_url(part) for part in parts):
+        return False
+    message["content"] = _raw(parts)
+    return True
+
+
+def _as_url(part: Raws) -> bool:
+    """Change a part with a file or a sound; whether it was one."""
+    file, audio = _object(part.get("file")), _object(part.get("input_audio"))
+    data = _text(file.get("file_data")) if file is not None else None
+    sound = _text(audio.get("data")) if audio is not None else None
+    if file is not None and data is not None:
+        url = data if "://" in data or data.startswith("data:") else f"data:application/pdf;base64,{data}"
+        name = {"document_name": file["filename"]} if "filename" in file else {}
+        part.clear()
+        part.update({"type": _raw("document_url"), "document_url": _raw(url), **name})
+    elif sound is not None:
+        part["input_audio"] = _raw(sound)
+    return data is not None or sound is not None
 
 
 def _no_names(message: Raws) -> bool:
@@ -94,6 +125,35 @@ def _no_reasoning(message: Raws) -> bool:
     return found != [None] * len(found)
 
 
+def _no_extensions(message: Raws) -> bool:
+    """Of a message and its calls: what another provider gave, and wants back."""
+    found = sum(message.pop(name, None) is not None for name in _EXTENSIONS)
+    calls = _objects(message.get("tool_calls")) or []
+    of_calls = sum(call.pop(name, None) is not None for call in calls for name in _OF_CALLS)
+    if of_calls:
+        message["tool_calls"] = _raw(calls)
+    return found + of_calls > 0
+
+
+def _words_only(message: Raws) -> bool:
+    refusal = _text(message.get("refusal"))
+    if refusal is not None:
+        del message["refusal"]
+        if message.get("content", _NULL) == _NULL:
+            message["content"] = _raw(refusal)
+    nulls = [name for name in _OFTEN_NULL if message.get(name) == _NULL]
+    for name in nulls:
+        del message[name]
+    told = sum(message.pop(name, None) is not None for name in _TOLD)
+    parts = _objects(message.get("content")) or []
+    refused = [part for part in parts if "refusal" in part and _text(part.get("type")) == "refusal"]
+    for part in refused:
+        part.update({"type": _raw("text"), "text": part.pop("refusal")})
+    if refused:
+        message["content"] = _raw(parts)
+    return refusal is not None or len(nulls) + told + len(refused) > 0
+
+
 class _Change(msgspec.Struct, frozen=True):
     """One quirk: what it does to a message, and the bytes without which it has nothing to do. In texts the quotes of a
     mark are escaped. where: the members that it is for."""
@@ -103,14 +163,21 @@ class _Change(msgspec.Struct, frozen=True):
     where: tuple[str, ...] = ("messages",)
 
 
+def _marks(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(b'"%s"' % name.encode() for name in names)
+
+
 _CHANGES: Mapping[MessageQuirk, _Change] = {
     "developer_as_system": _Change(_developer_as_system, (b'"developer"',)),
     "flatten_content": _Change(_flatten_content, (b'"text"',)),
+    "media_as_urls": _Change(_media_as_urls, (b'"file"', b'"input_audio"')),
     "no_names": _Change(_no_names, (b'"name"',)),
     "no_cache_control": _Change(_no_cache_control, (b'"cache_control"',), ("messages", "tools")),
     "reasoning": _Change(_reasoning, (b'"reasoning_content"',)),
     "reasoning_as_part": _Change(_reasoning_as_part, (b'"reasoning_content"',)),
     "no_reasoning": _Change(_no_reasoning, (b'"reasoning_content"', b'"thinking_blocks"')),
+    "no_extensions": _Change(_no_extensions, _marks(_EXTENSIONS)),
+    "words_only": _Change(_words_only, _marks((*_OFTEN_NULL, *_TOLD))),
 }
 
 

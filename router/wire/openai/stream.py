@@ -93,7 +93,7 @@ class ChatStream:
             events = self._splitter.feed(data)
         except EventTooLarge as broken:
             self._error = invalid_response(self._deployment, broken.what)
-        if self._fixes is not None:
+        if self._fixes is not None and not self._fixes.leaves(b"\n\n".join(events)):
             events = [self._fixes.event(event) for event in events]
         return StreamStep(self._forward(events), self._has_content, self._error, self._done)
 
@@ -240,8 +240,6 @@ def _matters(block: bytes) -> bool:
 
 def _events_before_the_first_that_matters(events: list[bytes]) -> int:
     block = b"\n\n".join(events)
-    if not _matters(block):
-        return len(events)
     places = [place for mark in _MARKS if (place := block.find(mark)) >= 0]
     places += [found.start() for search in (_FINISH, _USAGE) if (found := search(block)) is not None]
-    return block.count(b"\n\n", 0, min(places))
+    return block.count(b"\n\n", 0, min(places)) if places else len(events)

@@ -8,8 +8,8 @@ import importlib.resources
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ import structlog
 from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from prometheus_client import CollectorRegistry
 
+from keystore.counters import KEYS
 from keystore.main import build
-from services.config import Config, GeneralSettings, LitellmSettings
+from keystore.term_members import TERMS
+from services.config import Config
+from services.default_terms import DefaultTerms, OwnerSettings
 from services.embedded.account import server_account
 from services.embedded.postgres import EmbeddedPostgres
 from services.embedded.valkey import EmbeddedValkey
@@ -30,6 +33,7 @@ from services.inprocess import InProcessChannel
 from services.lifecycle import Role, Runtime
 from services.link import Link, LinkClosed
 from services.methods import ADMISSION, CREATE_KEY, SUM_SPEND
+from services.money import nano_from_usd
 from services.postgres import migrate
 from services.settings import Settings
 
@@ -52,9 +56,10 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class FakeLedger:
-    """Entries as (dispatch id, key id, cost)."""
+    """Entries as (dispatch id, key id, cost); what else an entry says of who called is in `others`."""
 
     entries: list[tuple[bytes, str, int]] = field(default_factory=list)
+    others: dict[bytes, dict[int, str]] = field(default_factory=dict)
     away: bool = False
     sums: int = 0
 
@@ -67,9 +72,16 @@ class FakeLedger:
         costs = [
             cost
             for dispatch_id, key_id, cost in self.entries
-            if request.key_id in ("", key_id) and dispatch_id not in excluded
+            if all(self._said(dispatch_id, key_id, each.dimension) in each.values for each in request.filters)
+            and dispatch_id not in excluded
+            and dispatch_id >= request.since_id
         ]
         return ledger_pb2.SumSpendResponse(cost_nano_usd=sum(costs), entries=len(costs))
+
+    def _said(self, dispatch_id: bytes, key_id: str, dimension: int) -> str:
+        if dimension == ledger_pb2.SPEND_DIMENSION_KEY:
+            return key_id
+        return self.others.get(dispatch_id, {}).get(dimension, "")
 
 
 class Peer:
@@ -191,9 +203,15 @@ class Keystore:
 
     async def create_key(self, budget_nano_usd: int | None = None, **members: Any) -> tuple[str, keystore_pb2.Key]:
         """A new key: its secret, and itself."""
-        key = keystore_pb2.Key(max_budget_nano_usd=budget_nano_usd, **members)
+        key = self.key(max_budget_nano_usd=budget_nano_usd, **members)
         answer = await self.call(CREATE_KEY, keystore_pb2.CreateKeyRequest(key=key))
         return answer.secret, answer.key
+
+    @staticmethod
+    def key(**members: Any) -> keystore_pb2.Key:
+        """A key with these members of its own or of its terms."""
+        terms = {name: members.pop(name) for name in TERMS.intersection(members)}
+        return keystore_pb2.Key(terms=keystore_pb2.Terms(**terms), **members)
 
     @staticmethod
     def digest(secret: str) -> str:
@@ -216,6 +234,13 @@ class Keystore:
 StartKeystore = Callable[..., Awaitable[Keystore]]
 
 
+async def _has_begun(redis_url: str) -> bool:
+    """Whether the counters are ready; of a server that is away nothing is expected."""
+    with redis.from_url(redis_url, decode_responses=True) as client, suppress(redis.ConnectionError):
+        return bool(client.hget(KEYS[0], "phase") == "ready")
+    return True
+
+
 @pytest.fixture
 def ledger() -> FakeLedger:
     """The ledger that the test's keystores ask."""
@@ -235,7 +260,7 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         *,
         lease_seconds: float = 60.0,
         max_budget: str | None = None,
-        redis: str = redis_url,
+        counters: str = redis_url,
         database: str = "",
         pepper: str = "pepper",
         parallel: int | None = None,
@@ -243,12 +268,16 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         registry = CollectorRegistry()
         runtime = Runtime(
             config=Config(
-                litellm_settings=LitellmSettings(max_budget=Decimal(max_budget) if max_budget else None),
-                general_settings=GeneralSettings(global_max_parallel_requests=parallel),
+                owners=OwnerSettings(
+                    gateway=DefaultTerms(
+                        max_budget_nano_usd=nano_from_usd(max_budget) if max_budget else None,
+                        max_parallel_requests=parallel,
+                    )
+                )
             ),
             settings=Settings(
                 database_url=database or database_url,
-                redis_url=redis,
+                redis_url=counters,
                 pepper=pepper,
                 hold_lease_seconds=lease_seconds,
             ),
@@ -259,6 +288,8 @@ async def start_keystore(database_url: str, redis_url: str, ledger: FakeLedger) 
         role = build(runtime)
         await role.start()
         started.append(Keystore(role, InProcessChannel(role.handlers, log), registry))
+        # A router that comes sooner is asked for what it has open, for counters that begin.
+        await _eventually(lambda: _has_begun(counters))
         return started[-1]
 
     yield start

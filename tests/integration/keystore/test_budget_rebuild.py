@@ -16,7 +16,10 @@ from gateway.v1 import common_pb2, keystore_pb2, ledger_pb2
 from gateway.v1.errors_pb2 import ErrorReason as Reason
 
 from keystore.counters import DEADLINE_SECONDS, Counters, OpenHold
+from keystore.policy.defaults import Defaults
 from keystore.policy.operations import Balance
+from keystore.policy.owners import Directory
+from keystore.policy.standing import Standings
 from keystore.spending import Spending
 from services.embedded.valkey import EmbeddedValkey
 from services.errors import GatewayError
@@ -162,7 +165,7 @@ async def test_a_loss_does_not_hide_a_change_of_keys(start_keystore: Any, redis_
 async def test_while_redis_is_stopped_budgets_fail_closed_and_settlements_wait(
     start_keystore: Any, own_valkey: EmbeddedValkey, eventually: Any
 ) -> None:
-    keystore = await start_keystore(redis=own_valkey.redis_url)
+    keystore = await start_keystore(counters=own_valkey.redis_url)
     router = await keystore.router("r1")
     secret, _ = await keystore.create_key(10 * BOUND)
     free, _ = await keystore.create_key()
@@ -188,7 +191,7 @@ async def test_while_redis_is_stopped_budgets_fail_closed_and_settlements_wait(
 
 
 async def test_a_redis_that_hangs_is_not_waited_for(start_keystore: Any, own_valkey: EmbeddedValkey) -> None:
-    keystore = await start_keystore(redis=own_valkey.redis_url)
+    keystore = await start_keystore(counters=own_valkey.redis_url)
     await keystore.router("r1")
     secret, _ = await keystore.create_key(10 * BOUND)
     edge = await keystore.edge()
@@ -212,8 +215,8 @@ async def test_a_redis_that_hangs_is_not_waited_for(start_keystore: Any, own_val
 async def test_a_change_that_cannot_be_announced_says_so_and_holds_all_the_same(
     start_keystore: Any, own_valkey: EmbeddedValkey, eventually: Any
 ) -> None:
-    first = await start_keystore(redis=own_valkey.redis_url)
-    second = await start_keystore(redis=own_valkey.redis_url)
+    first = await start_keystore(counters=own_valkey.redis_url)
+    second = await start_keystore(counters=own_valkey.redis_url)
     secret, _ = await first.create_key()
     edge = await second.edge()
     await edge.admit(secret)
@@ -282,5 +285,5 @@ async def test_a_sum_of_an_older_epoch_does_not_count(counters: Counters, redis_
         return ledger_pb2.SumSpendResponse(cost_nano_usd=5)
 
     ledger = InProcessChannel({SUM_SPEND: sum_while_lost}, structlog.get_logger())
-    await Spending(ledger, counters).seed("gateway")
+    await Spending(ledger, counters, Standings(Directory(), Defaults()), lambda: 0).seed("gateway")
     assert await counters.balance("gateway") is None

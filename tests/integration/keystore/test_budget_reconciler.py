@@ -19,6 +19,9 @@ import ledger as ledger_package
 from keystore.counters import KEYS, Counters
 from keystore.inspection import LEAD, Inspection
 from keystore.metrics import KeystoreMetrics
+from keystore.policy.defaults import Defaults
+from keystore.policy.owners import Directory
+from keystore.policy.standing import Standings
 from keystore.reconciler import Reconciler
 from keystore.spending import Spending
 from ledger.filters import sum_question_of
@@ -34,6 +37,10 @@ BOUND = 2_000_000
 BUDGET = 10 * BOUND
 
 
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class Comparer:
     """A reconciler on the test's servers, one round at a time."""
 
@@ -45,9 +52,15 @@ class Comparer:
         self.inspection = Inspection(self.server, self.counters, who)
         self.reconciler = Reconciler(
             counters=self.inspection,
-            sum_spent=Spending(InProcessChannel({SUM_SPEND: ledger.sum_spend}, log), self.counters).sum,
+            sum_spent=Spending(
+                InProcessChannel({SUM_SPEND: ledger.sum_spend}, log),
+                self.counters,
+                Standings(Directory(), Defaults()),
+                now_ms,
+            ).sum,
             metrics=KeystoreMetrics(self.registry),
             log=log,
+            now_ms=now_ms,
         )
 
     async def round(self, times: int = 1) -> None:

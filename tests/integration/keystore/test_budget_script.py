@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Iterator
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keystore.counters import KEYS, decode, encode
 from keystore.policy.operations import (
     Admit,
     Balance,
@@ -25,7 +22,6 @@ from keystore.policy.operations import (
     Rate,
     Read,
     Renew,
-    Result,
     Seed,
     Settle,
     Settled,
@@ -34,13 +30,9 @@ from keystore.policy.operations import (
 )
 from keystore.policy.oracle import TOMBSTONE_MS, Oracle
 from services.embedded.valkey import EmbeddedValkey
+from tests.budget_script import CAPS, IDS, LEASE_MS, SCOPES, START_MS, Server, expired, served
 
-LEASE_MS = 60_000
-START_MS = 1_800_000_000_000
-SCOPES = ("gateway", "key:a", "key:b")
-# Few ids and scopes, so that operations meet; amounts up to where doubles end.
-IDS = tuple(bytes([number]) * 16 for number in range(6))
-CAPS = (0, 1, 1_000, 50_000, 9_000_000_000_000_000)
+# Amounts up to where doubles end.
 
 ids = st.sampled_from(IDS)
 amounts = st.one_of(st.just(0), st.integers(1, 3_000), st.integers(8_999_999_999_999_000, 9_000_000_000_000_001))
@@ -48,6 +40,8 @@ costs = st.integers(0, 5_000)
 # Small enough to be reached, with the estimates below; and none.
 most = st.one_of(st.none(), st.integers(0, 3))
 tokens = st.integers(0, 60)
+# Most budgets refuse.
+shadows = st.sampled_from([False, False, False, True])
 
 
 @st.composite
@@ -55,7 +49,7 @@ def admissions(draw: st.DrawFn) -> Admit:
     full = draw(amounts)
     smallest = draw(st.integers(min(full, 1), full))
     scopes = draw(st.lists(st.sampled_from(SCOPES), max_size=3, unique=True))
-    budgets = tuple(Budget(scope, draw(st.sampled_from(CAPS))) for scope in scopes)
+    budgets = tuple(Budget(scope, draw(st.sampled_from(CAPS)), draw(shadows)) for scope in scopes)
     limited = draw(st.lists(st.sampled_from(SCOPES), max_size=2, unique=True))
     limits = tuple(
         Limit(scope, draw(most), draw(st.one_of(st.none(), st.integers(0, 100))), draw(most)) for scope in limited
@@ -67,7 +61,7 @@ def admissions(draw: st.DrawFn) -> Admit:
 def extensions(draw: st.DrawFn) -> Extend:
     wanted = draw(amounts)
     scopes = draw(st.lists(st.sampled_from(SCOPES), max_size=3, unique=True))
-    budgets = tuple(Budget(scope, draw(st.sampled_from(CAPS))) for scope in scopes)
+    budgets = tuple(Budget(scope, draw(st.sampled_from(CAPS)), draw(shadows)) for scope in scopes)
     return Extend(draw(ids), wanted, draw(st.integers(0, wanted)), budgets)
 
 
@@ -86,90 +80,43 @@ steps = st.lists(
         # Of a second; a third of a minute; nearly half a lease; more (leases pause); a lease; a tombstone's life.
         st.sampled_from([0, 1_000, 19_000, 29_999, 30_001, LEASE_MS, TOMBSTONE_MS]),
         st.lists(operations, max_size=6),
+        # Scopes that are dropped after that.
+        st.lists(st.sampled_from(SCOPES), max_size=1),
     ),
     max_size=25,
 )
 
 
-class Server:
-    """The script on a real server, told the time."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-        text = importlib.resources.files("keystore").joinpath("lua", "admission.lua").read_text()
-        timed = text.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }")
-        assert timed != text
-        self._script = client.register_script(timed)
-
-    def clear(self) -> None:
-        self._client.flushall()
-        self._client.hset(KEYS[0], mapping={"epoch": "e", "phase": "ready"})
-
-    def decide(self, asked: list[Operation], now_ms: int, epoch: str = "e") -> list[Result] | None:
-        arguments = [word for operation in asked for word in encode(operation)]
-        clock = (now_ms // 1000, now_ms % 1000 * 1000)
-        answer = self._script(keys=KEYS, args=[epoch, LEASE_MS, len(asked), *arguments, *clock])
-        if epoch != "e":
-            assert len(answer) == 3
-            return None
-        return [decode(*each) for each in zip(asked, answer[3:], strict=True)]
-
-    def balances(self, now_ms: int) -> dict[str, Balance]:
-        results = self.decide([Read(scope) for scope in SCOPES], now_ms) or []
-        return {scope: result for scope, result in zip(SCOPES, results, strict=True) if isinstance(result, Balance)}
-
-    def live(self) -> dict[str, int]:
-        """What the live holds come to, by scope."""
-        scopes = self._client.hgetall(KEYS[4])
-        sums = dict.fromkeys(SCOPES, 0)
-        for dispatch_id, amount in self._client.hgetall(KEYS[3]).items():
-            for scope in filter(None, scopes[dispatch_id].decode().split("\n")):
-                sums[scope] += int(amount)
-        return sums
-
-    def slots(self) -> tuple[dict[str, int], dict[str, int]]:
-        """The calls that go on under limits, by scope: as they are counted, and as they are known one by one."""
-        known = dict.fromkeys(SCOPES, 0)
-        for record in self._client.hgetall(KEYS[11]).values():
-            for scope in record.decode().split("\n")[2:]:
-                known[scope] += 1
-        counted = {scope.decode(): int(each) for scope, each in self._client.hgetall(KEYS[10]).items()}
-        return counted, {scope: each for scope, each in known.items() if each}
-
-    def live_ids(self) -> set[bytes]:
-        return set(self._client.hgetall(KEYS[3]))
-
-    def limited_ids(self) -> set[bytes]:
-        return set(self._client.hgetall(KEYS[11]))
+Step = tuple[int, list[Operation], list[str]]
 
 
 @pytest.fixture(scope="module")
 def server(embedded_valkey: EmbeddedValkey) -> Iterator[Server]:
-    with redis.from_url(embedded_valkey.redis_url) as client:
-        yield Server(client)
-        client.flushall()
+    yield from served(embedded_valkey)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
-def test_the_script_answers_as_its_model(server: Server, steps: list[tuple[int, list[Operation]]]) -> None:
+def test_the_script_answers_as_its_model(server: Server, steps: list[Step]) -> None:
     server.clear()
     oracle, now_ms = Oracle(LEASE_MS), START_MS
-    for pause_ms, asked in steps:
+    for pause_ms, asked, forgotten in steps:
         now_ms += pause_ms
         assert server.decide(asked, now_ms) == oracle.decide(asked, now_ms)
+        assert server.forget(forgotten) == oracle.forget(forgotten)
         reads: list[Operation] = [Read(scope) for scope in SCOPES]
         assert server.decide(reads, now_ms) == oracle.decide(reads, now_ms)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
-def test_what_is_held_is_the_sum_of_the_live_holds(server: Server, steps: list[tuple[int, list[Operation]]]) -> None:
+def test_what_is_held_is_the_sum_of_the_live_holds(server: Server, steps: list[Step]) -> None:
     server.clear()
     now_ms = START_MS
-    for pause_ms, asked in steps:
+    for pause_ms, asked, forgotten in steps:
         now_ms += pause_ms
         server.decide(asked, now_ms)
+        server.forget(forgotten)
     live = server.live()
     for scope, balance in server.balances(now_ms).items():
         assert balance.held_nano_usd == live[scope]
@@ -249,7 +196,7 @@ def test_a_hold_does_not_grow_where_no_cap_is_known(server: Server) -> None:
 
 
 def test_an_expired_hold_does_not_grow(server: Server) -> None:
-    dispatch_id, now_ms = _expired(server)
+    dispatch_id, now_ms = expired(server)
     assert server.decide([Extend(dispatch_id, 20, 11, (Budget("gateway", 100),))], now_ms) == [False]
     assert server.balances(now_ms) == {"gateway": Balance(0, 0)}
 
@@ -260,31 +207,20 @@ def test_nothing_is_done_in_another_epoch(server: Server) -> None:
     assert server.decide([Read("gateway")], START_MS) == [Unknown("gateway")]
 
 
-def _expired(server: Server) -> tuple[bytes, int]:
-    """A dispatch whose hold has expired, and when that was."""
-    server.clear()
-    asked = Admit(IDS[0], 10, 1, (Budget("gateway", 100),))
-    server.decide([Seed("gateway", 0), asked], START_MS)
-    for pause_ms in (25_000, 50_000, 75_000):
-        server.decide([], START_MS + pause_ms)
-    assert server.balances(START_MS + 75_000) == {"gateway": Balance(0, 0)}
-    return IDS[0], START_MS + 75_000
-
-
 def test_a_cost_that_comes_within_seven_days_of_the_expiry_counts_once(server: Server) -> None:
-    dispatch_id, now_ms = _expired(server)
+    dispatch_id, now_ms = expired(server)
     asked: list[Operation] = [Settle(dispatch_id, 7), Settle(dispatch_id, 7)]
     assert server.decide(asked, now_ms + TOMBSTONE_MS - 1) == [Settled.EXPIRED, Settled.DUPLICATE]
     assert server.balances(now_ms + TOMBSTONE_MS) == {"gateway": Balance(7, 0)}
 
 
 def test_after_seven_days_nothing_is_left_of_a_hold(server: Server) -> None:
-    dispatch_id, now_ms = _expired(server)
+    dispatch_id, now_ms = expired(server)
     assert server.decide([Settle(dispatch_id, 7)], now_ms + TOMBSTONE_MS) == [Settled.DUPLICATE]
 
 
 def test_an_expired_hold_is_not_revived_but_may_be_placed_anew(server: Server) -> None:
-    dispatch_id, now_ms = _expired(server)
+    dispatch_id, now_ms = expired(server)
     again = Admit(dispatch_id, 10, 1, (Budget("gateway", 100),))
     assert server.decide([Renew(dispatch_id), again], now_ms) == [False, Held(10, spent_nano_usd=0)]
     assert server.decide([Settle(dispatch_id, 7)], now_ms) == [Settled.HELD]

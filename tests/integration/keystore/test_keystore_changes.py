@@ -18,7 +18,7 @@ BOUND = 2_000_000
 
 async def _update(keystore: Any, name: str, *members: str, duration_seconds: int = 0, **key: Any) -> keystore_pb2.Key:
     request = keystore_pb2.UpdateKeyRequest(
-        name=name, members=members or list(key), key=keystore_pb2.Key(**key), duration_seconds=duration_seconds
+        name=name, members=members or list(key), key=keystore.key(**key), duration_seconds=duration_seconds
     )
     return (await keystore.call(UPDATE_KEY, request)).key
 
@@ -44,12 +44,13 @@ async def test_what_is_named_changes_and_nothing_else(keystore: Any) -> None:
     others = {"tpm_limit": 99, "user_id": "x"}
     changed = await _update(keystore, secret, "rpm_limit", "models", rpm_limit=7, models=["n"], **others)
     assert changed.updated_ms >= key.updated_ms
-    key.rpm_limit, key.models[:], key.updated_ms = 7, ["n"], changed.updated_ms
+    key.terms.rpm_limit, key.terms.models[:], key.updated_ms = 7, ["n"], changed.updated_ms
     assert changed == key == await _get(keystore, secret)
     # What is named and not given is taken away.
     changed = await _update(keystore, secret, "rpm_limit", "max_budget_nano_usd", "key_alias", "models")
-    assert (changed.HasField("rpm_limit"), changed.HasField("max_budget_nano_usd")) == (False, False)
-    assert (changed.tpm_limit, changed.key_alias, list(changed.models)) == (4, "", [])
+    terms = changed.terms
+    assert (terms.HasField("rpm_limit"), terms.HasField("max_budget_nano_usd")) == (False, False)
+    assert (terms.tpm_limit, changed.key_alias, list(terms.models)) == (4, "", [])
 
 
 async def test_a_lifetime_begins_with_the_change_that_sets_it(keystore: Any) -> None:
@@ -68,7 +69,7 @@ async def test_changes_of_different_members_at_once_are_all_kept(keystore: Any) 
         _update(keystore, secret, metadata_json='{"a": 1}'),
     )
     key = await _get(keystore, secret)
-    assert (key.user_id, key.team_id, key.rpm_limit, key.metadata_json) == ("u", "t", 9, '{"a": 1}')
+    assert (key.user_id, key.team_id, key.terms.rpm_limit, key.metadata_json) == ("u", "t", 9, '{"a": 1}')
 
 
 async def test_what_no_key_can_have_is_refused_by_name_and_changes_nothing(keystore: Any) -> None:
@@ -219,7 +220,7 @@ async def test_keys_are_listed_by_pages_the_newest_first(keystore: Any, ledger: 
 async def test_a_new_secret_is_told_also_while_redis_and_the_ledger_are_away(
     start_keystore: Any, own_valkey: Any, ledger: Any, eventually: Any
 ) -> None:
-    first, second = [await start_keystore(redis=own_valkey.redis_url) for _ in range(2)]
+    first, second = [await start_keystore(counters=own_valkey.redis_url) for _ in range(2)]
     old, key = await first.create_key()
     edge = await second.edge()
     await edge.admit(old)

@@ -24,6 +24,16 @@ async def _early_in_a_minute(seconds: float = 15) -> None:
         await asyncio.sleep(left + 0.1)
 
 
+async def _admit_until_counted(keystore: Any, edge: Any, secret: str) -> None:
+    """Admit until the counters have decided: where they answer too late, as on a busy machine, a keystore's own memory
+    does, which knows of no call before."""
+    while True:
+        late = keystore.metric("tollhouse_limits_fallback_total")
+        await edge.admit(secret)
+        if keystore.metric("tollhouse_limits_fallback_total") == late:
+            return
+
+
 async def test_five_requests_a_minute_are_five_over_two_keystores(start_keystore: Any, gather: Any) -> None:
     await _early_in_a_minute()
     first, second = await start_keystore(), await start_keystore()
@@ -180,7 +190,7 @@ async def test_after_a_loss_of_the_counters_open_calls_keep_their_slots(
 
         await eventually(is_ready)
         with pytest.raises(GatewayError, match="max_parallel_requests"):
-            await edge.admit(secret)
+            await _admit_until_counted(keystore, edge, secret)
         await router.settle(dispatch_id, 0, tokens=5)
         await edge.admit(secret)
         assert client.hgetall("{tollhouse}:slots") == {f"key:{key.key_id}": "1", "gateway": "1"}
@@ -189,7 +199,7 @@ async def test_after_a_loss_of_the_counters_open_calls_keep_their_slots(
 async def test_while_the_counters_are_away_a_keystore_limits_requests_by_its_own_memory(
     start_keystore: Any, own_valkey: Any, gather: Any
 ) -> None:
-    keystore = await start_keystore(redis=own_valkey.redis_url)
+    keystore = await start_keystore(counters=own_valkey.redis_url)
     secret, _ = await keystore.create_key(rpm_limit=5, max_parallel_requests=2)
     edge = await keystore.edge()
     await edge.admit(secret)
@@ -206,7 +216,8 @@ async def test_limits_read_back_as_they_were_made(keystore: Any) -> None:
     secret, key = await keystore.create_key(rpm_limit=0, tpm_limit=5)
     read = (await keystore.call(GET_KEY, keystore_pb2.GetKeyRequest(name=secret))).key
     assert read == key
-    assert [read.HasField(name) for name in ("rpm_limit", "tpm_limit", "max_parallel_requests")] == [True, True, False]
+    limits = ("rpm_limit", "tpm_limit", "max_parallel_requests")
+    assert [read.terms.HasField(name) for name in limits] == [True, True, False]
     for limit in ("rpm_limit", "tpm_limit", "max_parallel_requests"):
         for wrong in (-1, 1 << 60):
             with pytest.raises(GatewayError) as refused:

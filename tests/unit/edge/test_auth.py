@@ -4,19 +4,43 @@ import hashlib
 
 import pytest
 
-from edge.auth import CARRIERS, Authenticator
+from edge.auth import CARRIERS, SUBPROTOCOLS, Authenticator, key_in_subprotocols
 from services.errors import GatewayError, Reason
 
 AUTHENTICATOR = Authenticator("sk-master")
 
 
-@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("carrier", [name for name in CARRIERS if name != SUBPROTOCOLS])
 @pytest.mark.parametrize("prefix", [b"", b"Bearer ", b"bearer "])
 def test_every_carrier_takes_a_key(carrier: bytes, prefix: bytes) -> None:
     credential = AUTHENTICATOR.identify([(b"host", b"h"), (carrier, prefix + b"sk-virtual")])
     assert not credential.master
     assert credential.digest == hashlib.sha256(b"sk-virtual").digest()
     assert AUTHENTICATOR.identify([(carrier, prefix + b"sk-master")]).master
+
+
+def test_a_websocket_carries_its_key_among_the_subprotocols() -> None:
+    offered = b"realtime, openai-insecure-api-key.sk-virtual, openai-beta.realtime-v1"
+    credential = AUTHENTICATOR.identify([(SUBPROTOCOLS, offered)])
+    assert credential.digest == hashlib.sha256(b"sk-virtual").digest()
+    assert AUTHENTICATOR.identify([(SUBPROTOCOLS, b"openai-insecure-api-key.sk-master")]).master
+    # A header of its own wins.
+    headers = [(SUBPROTOCOLS, offered), (b"x-api-key", b"sk-master")]
+    assert AUTHENTICATOR.identify(headers).master
+
+
+@pytest.mark.parametrize("offered", [b"", b"realtime", b"openai-insecure-api-key", b"openai-insecure-api-key.", b",,"])
+def test_subprotocols_without_a_key_have_none(offered: bytes) -> None:
+    assert key_in_subprotocols(offered) == b""
+
+
+def test_a_header_that_the_configuration_names_wins_over_all_others() -> None:
+    named = Authenticator("sk-master", "X-Gateway-Key")
+    headers = [(b"authorization", b"Bearer sk-for-somebody-else"), (b"x-gateway-key", b"Bearer sk-virtual")]
+    assert named.identify(headers).digest == hashlib.sha256(b"sk-virtual").digest()
+    assert named.identify(headers[:1]).digest == hashlib.sha256(b"sk-for-somebody-else").digest()
+    # Nobody else's header.
+    assert AUTHENTICATOR.identify(headers).digest == hashlib.sha256(b"sk-for-somebody-else").digest()
 
 
 def test_the_first_carrier_in_order_wins_wherever_it_stands() -> None:

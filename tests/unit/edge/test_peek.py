@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.peek import IMAGE_TOKENS_BOUND, Peek, input_tokens_bound, peek_chat, peek_embeddings, peek_rerank
+from edge.peek import IMAGE_TOKENS_BOUND, Peek, peek_chat, peek_embeddings, peek_rerank
 from services.errors import GatewayError, Reason
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -91,19 +91,147 @@ def test_no_json_raises_anything_but_a_gateway_error(members: dict[str, object])
 
 def test_text_is_bounded_by_its_bytes() -> None:
     raw = body()
-    assert input_tokens_bound(raw) == len(raw)
+    assert peek_chat(raw).input_tokens_bound == len(raw)
+
+
+def content(*parts: object, **members: object) -> bytes:
+    return body(messages=[{"role": "user", "content": parts}], **members)
+
+
+def picture(url: str, **members: str) -> dict[str, object]:
+    return {"type": "image_url", "image_url": {"url": url, **members}}
+
+
+INLINE = "data:image/png;base64," + "A" * 1_000_000
 
 
 def test_an_inline_picture_counts_as_a_picture_not_as_its_bytes() -> None:
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
-    raw = body(messages=[{"role": "user", "content": [picture]}])
-    assert IMAGE_TOKENS_BOUND < input_tokens_bound(raw) < IMAGE_TOKENS_BOUND + 1_000
+    for part in (picture(INLINE), picture(INLINE, detail="low"), {"type": "image_url", "image_url": INLINE}):
+        peek = peek_chat(content(part, {"type": "text", "text": "what is it?"}))
+        assert IMAGE_TOKENS_BOUND < peek.input_tokens_bound < IMAGE_TOKENS_BOUND + 1_000
+        assert not peek.open_ended
 
 
 def test_a_remote_picture_counts_as_a_picture() -> None:
-    picture = {"type": "image_url", "image_url": {"url": "https://host/p.png"}}
-    raw = body(messages=[{"role": "user", "content": [picture, picture]}])
-    assert input_tokens_bound(raw) == len(raw) + 2 * IMAGE_TOKENS_BOUND
+    raw = content(picture("https://host/p.png"), picture("https://host/a/P.JPEG?width=9#x"))
+    peek = peek_chat(raw)
+    assert peek.input_tokens_bound == len(raw) + 2 * IMAGE_TOKENS_BOUND
+    assert not peek.open_ended
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        [{"type": "text", "text": INLINE}],
+        [{"type": "text", "text": "hi", "note": {"image_url": INLINE}}],
+    ],
+)
+def test_text_that_looks_like_a_picture_counts_as_text(hidden: list[object]) -> None:
+    raw = content(*hidden, picture("https://host/p.png"))
+    assert peek_chat(raw).input_tokens_bound >= len(raw)
+
+
+def test_a_picture_in_a_tool_s_schema_counts_as_text() -> None:
+    """The schema of a function goes to the model as it is."""
+    schema = {"type": "object", "properties": {"image_url": {"url": INLINE}, "content": [picture(INLINE)]}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    raw = body(tools=tools)
+    assert peek_chat(raw).input_tokens_bound >= len(raw)
+
+
+def test_a_picture_of_which_a_part_of_the_name_is_an_escape_is_one() -> None:
+    raw = content(picture("https://host/p.png")).replace(b"image_url", rb"im\u0061ge\u005fur\u006C")
+    peek = peek_chat(raw)
+    assert peek.input_tokens_bound >= IMAGE_TOKENS_BOUND
+    assert not peek.open_ended
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        body(),
+        body(tools=None),
+        body(tools=[]),
+        body(tools=[TOOL, TOOL]),
+        body(tools=[{"name": "f", "description": "d", "input_schema": {}, "cache_control": {"type": "ephemeral"}}]),
+        body(tools=[{"type": "custom", "custom": {"name": "f", "format": {"type": "text"}}}]),
+        body(tools=[{"function": {"name": "web_search_options", "description": 'say "file_id"'}}]),
+        body(metadata={"note": 'see "container" and "file_id"', "file_id": "file-1", "container": "c"}),
+        # A function may have arguments of any name.
+        body(tools=[{"type": "function", "function": {"name": "f", "parameters": {"required": ["file_id"]}}}]),
+        body(tools=[{"type": "function", "function": {"name": "f", "parameters": {"properties": {"container": {}}}}}]),
+        body(web_search_options=None, cached_content=None, google={"thinking_config": {}}),
+        content({"type": "text", "text": 'an \\"image_url\\": "file_id" "container"'}),
+        content({"type": "text", "text": "Zo\u00eb"}),
+        content({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+    ],
+)
+def test_what_its_own_words_bound_has_an_end(raw: bytes) -> None:
+    assert not peek_chat(raw).open_ended
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        body(web_search_options={}),
+        body(search_parameters={"mode": "on"}),
+        body(mcp_servers=[]),
+        body(container="c"),
+        body(cached_content="cachedContents/x"),
+        body(google={"cachedContent": "cachedContents/x"}),
+        body(google={"cached__content": "cachedContents/x"}),
+        # Tools that the provider carries out, however it knows them.
+        body(tools=[{"type": "web_search"}]),
+        body(tools=[{"type": "web_search_20250305", "name": "web_search"}]),
+        body(tools=[{"googleSearch": {}}]),
+        body(tools=[{"type": "function", "google_search": {}}]),
+        body(tools=[TOOL, {**TOOL, "codeExecution": {}}]),
+        body(tools=[{"type": "Function"}]),
+        body(tools=[5]),
+        body(tools={"type": "function"}),
+        # Files: a page costs more than its bytes.
+        content({"type": "file", "file": {"file_id": "file-1"}}),
+        content({"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}}),
+        content({"type": "input_file", "file_url": "https://host/book.pdf"}),
+        content({"type": "video_url", "video_url": {"url": "https://host/a.mp4"}}),
+        # What stands where a picture belongs.
+        content(picture("https://host/film.mp4")),
+        content(picture("https://host/film.mp4?as=a.png")),
+        content(picture("https://host/film.mp4#a.png")),
+        content(picture("https://host/signed/4f1c")),
+        content(picture("https://youtu.be/abc")),
+        content(picture("https://WWW.YouTube.com/watch.png?v=abc")),
+        content(picture("gs://bucket/film.png")),
+        content(picture("https://host/p.png", format="video/mp4")),
+        content(picture(INLINE, format="application/pdf")),
+        content(picture("data:application/pdf;base64,AAAA")),
+        content(picture("")),
+        content({"type": "image_url", "image_url": "https://host/film.mp4"}),
+        content({"type": "image_url", "image_url": 5}),
+        content(picture("https://host/p.png"), 5),
+    ],
+)
+def test_what_nothing_in_it_bounds_has_an_open_end(raw: bytes) -> None:
+    assert peek_chat(raw).open_ended
+    # Nor does it help to write a letter of a name as an escape.
+    for name, written in ((b"_", rb"\u005f"), (b"tools", rb"t\u006fols"), (b"container", rb"c\u006Fntainer")):
+        assert peek_chat(raw.replace(name, written)).open_ended
+
+
+@given(st.lists(st.sampled_from([*MESSAGES, {"role": "user", "content": [picture(INLINE)]}, {}, 5, None]), max_size=4))
+def test_a_bound_is_never_below_nothing(messages: list[object]) -> None:
+    raw = body(messages=messages)
+    assert peek_chat(raw).input_tokens_bound >= len(raw) - len(INLINE) * len(messages) > 0 or messages
+
+
+@pytest.mark.parametrize("member", ["user", "model"])
+def test_half_a_character_is_no_text(member: str) -> None:
+    """No message can carry it on."""
+    with pytest.raises(GatewayError):
+        peek_chat(body().replace(b"{", b'{"' + member.encode() + rb'": "\ud800", ', 1).replace(b'"model": "m", ', b""))
 
 
 def test_embeddings_are_bounded_by_their_bytes_and_have_no_output() -> None:

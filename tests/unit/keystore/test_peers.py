@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.v1 import common_pb2, keystore_pb2
 
-from keystore.peers import MAX_UNSETTLED, Peer, Peers, dearest
+from keystore.peers import MAX_UNSETTLED, Peer, Peers, access_groups, dearest
 from keystore.policy.holds import Prices
 from services.inprocess import InProcessLink
 
@@ -32,6 +34,45 @@ def test_a_model_shows_all_it_writes_only_where_every_router_says_so() -> None:
     assert dearest([shown, shown])["m"].shows_all_output
     assert not dearest([shown, unknown])["m"].shows_all_output
     assert not dearest([unknown, shown])["m"].shows_all_output
+
+
+def test_what_a_model_can_read_is_the_most_that_any_router_says() -> None:
+    one, two = _catalog("m", max_input_tokens=8_000), _catalog("m", max_input_tokens=128_000)
+    assert dearest([one, two])["m"].max_input_tokens == dearest([two, one])["m"].max_input_tokens == 128_000
+
+
+def test_the_dearest_is_the_same_in_whatever_order_routers_come() -> None:
+    catalogs = [
+        _catalog("m", input_nano_usd_per_mtok=1, max_output_tokens=10, shows_all_output=True),
+        _catalog("m", output_nano_usd_per_mtok=9, max_output_tokens=0),
+        _catalog("m", request_nano_usd=3, max_output_tokens=30, shows_all_output=True),
+    ]
+    assert len({str(dearest(order)) for order in itertools.permutations(catalogs)}) == 1
+
+
+def test_a_group_of_models_is_all_that_any_router_has_in_it() -> None:
+    one = common_pb2.Catalog(
+        models=[
+            common_pb2.CatalogModel(name="a", access_groups=["g", "h"]),
+            common_pb2.CatalogModel(name="b", access_groups=["g", "g"]),
+            common_pb2.CatalogModel(name="c"),
+        ]
+    )
+    two = _catalog("d", access_groups=["g", ""])
+    assert access_groups([one, two]) == {"g": {"a", "b", "d"}, "h": {"a"}, "": {"d"}}
+    assert access_groups([]) == {}
+
+
+def test_whoever_goes_by_groups_is_told_whenever_what_is_served_changes() -> None:
+    told: list[Mapping[str, frozenset[str]]] = []
+    peers, first, second = Peers(told.append), _peer(), _peer()
+    for peer in (first, second):
+        peers.add(peer)
+    peers.set_catalog(first, _catalog("a", access_groups=["g"]))
+    peers.set_catalog(second, _catalog("b", access_groups=["g"]))
+    peers.remove(first)
+    peers.remove(second)
+    assert told == [{"g": {"a"}}, {"g": {"a", "b"}}, {"g": {"b"}}]
 
 
 def test_prices_outlive_the_last_router_but_not_its_successor() -> None:

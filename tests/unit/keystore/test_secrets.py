@@ -43,3 +43,15 @@ def test_a_fingerprint_tells_peppers_apart_and_is_not_the_pepper() -> None:
 def test_without_a_pepper_nothing_starts() -> None:
     with pytest.raises(ValueError, match="pepper"):
         Tokens("")
+
+
+def test_the_next_secret_follows_from_the_token_and_the_pepper_alone() -> None:
+    tokens = Tokens("pepper")
+    following = tokens.next_secret("a" * 64)
+    assert following == Tokens("pepper").next_secret("a" * 64)
+    assert following.startswith("sk-")
+    assert len(following) == 46
+    assert "=" not in following
+    assert len({following, tokens.next_secret("b" * 64), Tokens("other").next_secret("a" * 64)}) == 3
+    # It is no token, and none can be made to be it: what tokens are made of is shorter.
+    assert tokens.token_of(digest_of(following)) not in following

@@ -201,11 +201,6 @@ def test_no_secret_is_in_a_repr() -> None:
     assert SECRET not in repr(read(text))
 
 
-def test_max_budget_is_exact_and_zero_is_off() -> None:
-    assert read("litellm_settings: {max_budget: 0.1}").litellm_settings.max_budget == Decimal("0.1")
-    assert read("litellm_settings: {max_budget: 0}").litellm_settings.max_budget is None
-
-
 class TestIds:
     """A deployment without an id of its own is named by what is written of it."""
 

@@ -66,12 +66,12 @@ def test_lists_are_appended_in_the_order_of_the_files(read: Callable[..., Config
 
 def test_mappings_are_updated_and_other_keys_stay(read: Callable[..., Config]) -> None:
     files = {
-        "main.yaml": "include: a.yaml\nlitellm_settings: {request_timeout: 1, max_budget: 5}\n"
+        "main.yaml": "include: a.yaml\nlitellm_settings: {request_timeout: 1, drop_params: true}\n"
         "router_settings: {num_retries: 1}\n",
         "a.yaml": "litellm_settings: {request_timeout: 2}\nenvironment_variables: {A: b}\n",
     }
     config = read(files)
-    assert (config.litellm_settings.request_timeout, config.litellm_settings.max_budget) == (2, 5)
+    assert (config.litellm_settings.request_timeout, config.litellm_settings.drop_params) == (2, True)
     assert config.router_settings.num_retries == 1
     assert config.environment_variables == {"A": "b"}
 

@@ -37,4 +37,5 @@ def test_a_row_has_the_protos_types(method: Unary[Any, Any] | Exchange[Any, Any]
         assert types == (method.up_batch.DESCRIPTOR, method.down_batch.DESCRIPTOR)
         frames = [each.fields_by_name["frames"] for each in types]
         assert [frame.message_type for frame in frames] == [method.up.DESCRIPTOR, method.down.DESCRIPTOR]
-        assert all(frame.is_repeated for frame in frames)
+        assert all(frame.is_repeated and frame.number == 1 for frame in frames)
+        assert all(len(each.fields) == 1 for each in types)

@@ -74,6 +74,8 @@ def test_everything_can_be_set() -> None:
             "TOLLHOUSE_LOG_LEVEL": "DEBUG",
             "PORT": "8080",
             "STORE_MODEL_IN_DB": "True",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+            "LITELLM_KEY_ROTATION_GRACE_PERIOD": "2d",
         }
     )
     assert settings == Settings(
@@ -95,6 +97,8 @@ def test_everything_can_be_set() -> None:
         log_level="debug",
         http_port=8080,
         store_model_in_db=True,
+        permits_weak_master_key=True,
+        rotation_grace_seconds=2 * 86_400,
     )
 
 
@@ -113,6 +117,9 @@ def test_everything_can_be_set() -> None:
         ("TOLLHOUSE_LOG_LEVEL", "loud"),
         ("PORT", "http"),
         ("PORT", "-1"),
+        ("LITELLM_KEY_ROTATION_GRACE_PERIOD", "soon"),
+        ("LITELLM_KEY_ROTATION_GRACE_PERIOD", "0d"),
+        ("LITELLM_KEY_ROTATION_GRACE_PERIOD", "1mo"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(name: str, text: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from services import startup
 from services.config import ConfigError
 from services.lifecycle import ROLES
+from services.process import StartError
 from services.settings import Settings, SettingsError
 
 GIVEN = {
@@ -105,3 +106,36 @@ def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
         "STORE_MODEL_IN_DB is not acted on yet: models are those of the configuration",
     ]
     assert startup.without_effect(*startup.read(None, {"STORE_MODEL_IN_DB": "false"})) == []
+
+
+class TestMasterKey:
+    """One that everybody knows opens nothing to others."""
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "[::1]", "localhost"])
+    def test_a_well_known_one_is_warned_about_where_nobody_else_reaches_it(self, host: str) -> None:
+        warning = startup.check_master_key(Settings(master_key="sk-1234"), host)
+        assert warning is not None
+        assert warning.startswith("WARNING")
+        assert "sk-1234" not in warning
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "gateway.example", "127.0.0.1.example"])
+    @pytest.mark.parametrize("key", ["sk-1234", "SK-1234", " sk-1234 ", "sk-master-key", "changeme"])
+    def test_elsewhere_it_is_refused(self, host: str, key: str) -> None:
+        with pytest.raises(StartError, match="dangerously_permit_weak_or_unset_master_key") as refused:
+            startup.check_master_key(Settings(master_key=key), host)
+        assert key not in str(refused.value)
+
+    def test_unless_that_is_permitted_by_the_configuration_or_the_environment(self, tmp_path: Path) -> None:
+        file = tmp_path / "config.yaml"
+        permitted = "{master_key: sk-1234, dangerously_permit_weak_or_unset_master_key: true}"
+        file.write_text(f"general_settings: {permitted}")
+        assert startup.check_master_key(startup.read(file, {})[1], "0.0.0.0")
+        file.write_text("general_settings: {master_key: sk-1234}")
+        environ = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+        assert startup.check_master_key(startup.read(file, environ)[1], "0.0.0.0")
+        with pytest.raises(StartError):
+            startup.check_master_key(startup.read(file, {})[1], "0.0.0.0")
+
+    @pytest.mark.parametrize("key", ["", "sk-12345678901234567890", "sk-of-my-own"])
+    def test_any_other_is_nobody_s_business(self, key: str) -> None:
+        assert startup.check_master_key(Settings(master_key=key), "0.0.0.0") is None

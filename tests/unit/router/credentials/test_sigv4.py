@@ -13,9 +13,10 @@ from botocore.credentials import Credentials
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.credentials.sigv4 import AwsKeys, sign
+from router.credentials.sigv4 import sign
 from router.target import head_of, target_of
 from router.wire.base import HttpRequest
+from services.sigv4 import AwsKeys
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 # As wires write them: percent-encoded; or as an operator's `api_base` may have them.

@@ -16,6 +16,7 @@ from services.errors import GatewayError, Reason
 # Each wire that does not take `logit_bias`, with a model of its language.
 MODELS = {
     "anthropic": "claude-example-4-5",
+    "anthropic-hosted": "claude-example-4-5",
     "anthropic-vertex": "claude-example-4-5",
     "bedrock": "anthropic.claude-example-v1:0",
     "bedrock_invoke": "invoke/anthropic.claude-example-v1:0",
@@ -24,16 +25,20 @@ MODELS = {
     "gemini": "gemini-example",
     "gemini-vertex": "gemini-example",
     "ollama": "example",
+    "replicate": "owner/example",
+    "sagemaker": "example",
+    "tgi": "org/example",
 }
 # Those that can be told neither to call one function at a time, nor to answer several times.
-CALLS_AT_ONCE = MODELS.keys() - {"anthropic", "anthropic-vertex", "bedrock", "bedrock_invoke"}
-ANSWERS_ONCE = MODELS.keys() - {"gemini", "gemini-vertex"}
+CALLS_AT_ONCE = sorted(MODELS.keys() & {"cohere", "cohere-v1", "gemini", "gemini-vertex", "ollama"})
+ANSWERS_ONCE = sorted(MODELS.keys() - {"gemini", "gemini-vertex"})
 FUNCTIONS = [{"type": "function", "function": {"name": name}} for name in ("ping", "pong")]
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def test_every_wire_that_translates_is_here() -> None:
-    assert MODELS.keys() == WIRES.keys() - {"openai"}
+    passed_through = {"openai", "sagemaker-chat", "watsonx"}
+    assert MODELS.keys() == WIRES.keys() - passed_through
 
 
 def asked_of(name: str, **members: object) -> HttpRequest:
@@ -92,3 +97,28 @@ def test_thinking_among_the_parts_is_thinking(name: str) -> None:
 def test_an_empty_text_stops_nothing(name: str) -> None:
     assert asked_of(name, stop=["", "END"]).body == asked_of(name, stop="END").body
     assert asked_of(name, stop="").body == asked_of(name).body
+
+
+# Those that can demand a call.
+DEMAND_CALLS = sorted(
+    MODELS.keys() & {"anthropic", "anthropic-hosted", "anthropic-vertex", "bedrock", "cohere", "gemini"}
+)
+
+
+@pytest.mark.parametrize("name", DEMAND_CALLS)
+def test_any_is_another_word_for_required(name: str) -> None:
+    asked = [asked_of(name, tools=FUNCTIONS, tool_choice=choice).body for choice in ("any", "required", "auto")]
+    assert asked[0] == asked[1] != asked[2]
+
+
+@pytest.mark.parametrize("name", ["bedrock", "gemini", "gemini-vertex"])
+def test_a_film_by_its_own_part_is_one_by_a_files(name: str) -> None:
+    data = "data:video/mp4;base64,AAAA"
+    parts = [
+        {"type": "video_url", "video_url": {"url": data}},
+        {"type": "video_url", "video_url": data},
+        {"type": "file", "file": {"file_data": data}},
+    ]
+    bodies = [asked_of(name, messages=[{"role": "user", "content": [part]}]).body for part in parts]
+    assert b"mp4" in bodies[0]
+    assert bodies[1:] == bodies[:1] * 2

@@ -81,6 +81,11 @@ def test_vertex_is_asked_in_its_own_place_and_a_key_is_of_its_express_mode() -> 
     assert request.headers["x-goog-api-key"] == "key"
 
 
+def allowing(*names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}
+
+
 @pytest.mark.parametrize(
     ("caller", "limit", "expected"),
     [
@@ -109,6 +114,9 @@ def test_no_words_of_any_language_lift_the_limit(caller: dict[str, Any], limit: 
         ("gemini-3-flash-x", {"reasoning_effort": "none"}, {"thinkingLevel": "minimal"}),
         ("gemini-3.1-pro-x", {"reasoning_effort": "none"}, {"thinkingLevel": "low"}),
         ("gemini-3.1-pro-x", {"reasoning_effort": "minimal"}, {"includeThoughts": True, "thinkingLevel": "low"}),
+        ("gemini-3-pro-x", {"reasoning_effort": "medium"}, {"includeThoughts": True, "thinkingLevel": "high"}),
+        ("gemini-3.1-pro-x", {"reasoning_effort": "medium"}, {"includeThoughts": True, "thinkingLevel": "medium"}),
+        ("gemini-3-flash-x", {"reasoning_effort": "medium"}, {"includeThoughts": True, "thinkingLevel": "medium"}),
         ("gemini-3-flash-x", {"reasoning_effort": "xhigh"}, {"includeThoughts": True, "thinkingLevel": "high"}),
         ("gemini-flash-latest", {"reasoning_effort": "high"}, {"includeThoughts": True, "thinkingBudget": 24_576}),
         ("1234567890", {"reasoning_effort": "low"}, {"includeThoughts": True, "thinkingBudget": 1024}),
@@ -194,9 +202,18 @@ def test_service_tiers(tier: str, host: Host, expected: str | None) -> None:
     assert sent({"service_tier": tier}, host=host).get("serviceTier") == expected
 
 
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_vertex_is_told_of_a_tier_in_a_header(tier: str) -> None:
+    request = asked({"service_tier": tier}, host=VERTEX)
+    assert request.headers["x-vertex-ai-llm-shared-request-type"] == tier
+    assert json.loads(request.body) == sent({}, host=VERTEX)
+    usual = asked({"service_tier": "default"}, host=VERTEX)
+    assert "x-vertex-ai-llm-shared-request-type" not in usual.headers
+
+
 def test_a_service_tier_that_it_has_not_is_refused_or_dropped() -> None:
     assert refused({"service_tier": "scale"}).param == "service_tier"
-    assert refused({"service_tier": "flex"}, host=VERTEX).param == "service_tier"
+    assert refused({"service_tier": "scale"}, host=VERTEX).param == "service_tier"
     assert sent({"service_tier": "scale", "drop_params": True}) == sent({})
 
 
@@ -246,6 +263,7 @@ def test_what_it_does_not_take_is_refused_by_name_or_dropped(given: dict[str, An
         ({"tools": [{}]}, "tools[0]"),
         ({"tools": [PING, {"function": {}}]}, "tools[1].function"),
         ({**TOOLS, "tool_choice": "sometimes"}, "tool_choice"),
+        ({**TOOLS, "tool_choice": allowing("ping", "unknown")}, "tool_choice"),
         ({"reasoning_effort": "enormous"}, "reasoning_effort"),
         ({"thinking": {"budget_tokens": 5}}, "thinking"),
         ({"response_format": {"type": "grammar"}}, "response_format.type"),

@@ -103,7 +103,12 @@ def test_sound_and_pictures_are_told_apart_from_text_and_from_what_was_cached(ge
         output_image_tokens=1290,
         service_tier=common_pb2.SERVICE_TIER_FLEX,
     )
-    assert answer_of(gemini, candidates=[candidate()], usageMetadata=usage).usage == expected
+    answer = answer_of(gemini, candidates=[candidate()], usageMetadata=usage)
+    assert answer.usage == expected
+    told = json.loads(answer.body)["usage"]
+    read = told["prompt_tokens_details"]
+    assert (read["cached_tokens"], read["audio_tokens"], read["image_tokens"]) == (500, 600, 100)
+    assert told["completion_tokens_details"]["image_tokens"] == 1290
     usage |= {"serviceTier": 5, "trafficType": "ON_DEMAND_PRIORITY"}
     found = answer_of(gemini, candidates=[candidate()], usageMetadata=usage).usage
     assert found is not None

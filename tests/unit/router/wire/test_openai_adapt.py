@@ -223,6 +223,30 @@ class TestMessages:
         result = sent(deployment, Quirks(messages=quirks), {"messages": [message]})
         assert result["messages"] == [{"role": "assistant", **expected}]
 
+    def test_what_another_provider_gave_and_wants_back_is_left_out(self, deployment: Deployment) -> None:
+        own = {"provider_specific_fields": {"thought_signature": "s"}, "extra_content": {"google": {}}}
+        call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"images": "citations"}'}}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        other = {"role": "user", "content": [{"type": "text", "text": "x", "citations": {"enabled": True}}]}
+        given = {**message, **own, "citations": [{}], "images": [], "tool_calls": [{**call, **own}]}, other
+        assert messages_sent(deployment, "no_extensions", *given) == [message, other]
+
+    def test_of_openais_answers_only_the_words_go_back_to_hosts_that_are_strict(self, deployment: Deployment) -> None:
+        nulls = dict.fromkeys(("audio", "function_call", "tool_calls"))
+        part = {"type": "refusal", "refusal": "No."}
+        given = (
+            {"role": "assistant", "content": None, "refusal": "No.", "annotations": [{}], **nulls},
+            {"role": "assistant", "content": "So", "refusal": None, "parsed": {"a": 1}},
+            {"role": "assistant", "content": [{"type": "text", "text": "So"}, part]},
+            {"role": "assistant", "content": "", "refusal": "No.", "function_call": {"name": "f", "arguments": ""}},
+        )
+        assert messages_sent(deployment, "words_only", *given) == [
+            {"role": "assistant", "content": "No."},
+            {"role": "assistant", "content": "So"},
+            {"role": "assistant", "content": [{"type": "text", "text": "So"}, {"type": "text", "text": "No."}]},
+            {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": ""}},
+        ]
+
     def test_messages_without_anything_to_change_keep_their_bytes(self, deployment: Deployment) -> None:
         quirks = PROVIDERS["mistral"].quirks
         messages = b'[ {"role":"user" , "content":"\\u0041 developer"} ]'
@@ -246,7 +270,10 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["role", "content", "type", "text", "name", "reasoning_content", "cache_control", "function"]
+                [
+                    *("role", "content", "type", "text", "name", "reasoning_content", "cache_control", "function"),
+                    *("tool_calls", "extra_content", "images", "refusal", "annotations", "audio"),
+                ]
             ),
             inner,
             max_size=4,

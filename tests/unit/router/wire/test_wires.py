@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from router.catalog import Deployment
 from router.wire import WIRES
-from router.wire.base import HttpRequest
+from router.wire.base import HttpRequest, StreamEnd, Wire
 from router.wire.http import post
 from services.errors import GatewayError, Reason
 from tests.aws_events import chunk, event
@@ -48,6 +48,11 @@ NESTED = (
     "tools",
 )
 
+
+def wire_of(deployment: Deployment) -> Wire:
+    return WIRES[deployment.wire](lambda: 0.0)
+
+
 every_deployment = pytest.mark.parametrize(
     "deployment", [pytest.param(each, id=f"{each.wire}: {each.provider_model}") for each in DEPLOYMENTS]
 )
@@ -62,60 +67,65 @@ FRAMED = st.one_of(
 )
 
 
-@every_deployment
-@settings(max_examples=200)
+# Examples are made once for all of them: making them is what takes time.
+@settings(max_examples=300)
 @given(body=ANY_BYTES, stream=st.booleans())
-def test_any_bytes_are_translated_or_refused(deployment: Deployment, body: bytes, stream: bool) -> None:
-    wire = WIRES[deployment.wire](lambda: 0.0)
-    try:
-        request = wire.encode(body, deployment, stream=stream, output_tokens_limit=9)
-    except GatewayError as error:
-        assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
-    else:
-        assert json.loads(request.body)
+def test_any_bytes_are_translated_or_refused(body: bytes, stream: bool) -> None:
+    for deployment in DEPLOYMENTS:
+        note(repr(deployment))
+        try:
+            request = wire_of(deployment).encode(body, deployment, stream=stream, output_tokens_limit=9)
+        except GatewayError as error:
+            assert error.reason == Reason.ERROR_REASON_INVALID_REQUEST
+        else:
+            assert json.loads(request.body)
 
 
 @every_deployment
 @pytest.mark.parametrize("member", NESTED)
 def test_a_bottomless_body_is_refused(deployment: Deployment, member: str) -> None:
-    deep = f'{{"messages":[],"{member}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
-    with pytest.raises(GatewayError) as caught:
-        WIRES[deployment.wire](lambda: 0.0).encode(deep, deployment, stream=False, output_tokens_limit=0)
-    assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
+    endless = "[" * 100_000 + "]" * 100_000
+    for value in (endless, f'{{"a":{endless}}}'):
+        body = f'{{"messages":[],"{member}":{value}}}'.encode()
+        with pytest.raises(GatewayError) as caught:
+            wire_of(deployment).encode(body, deployment, stream=False, output_tokens_limit=0)
+        assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
 
 
-@every_deployment
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(body=ANY_BYTES)
 @example(b"[" * 100_000)
 @example(b'{"choices":[{"message":{"content":[1]}}],"usage":[]}')
-def test_any_bytes_as_an_answer_are_one_or_a_failure_of_the_provider(deployment: Deployment, body: bytes) -> None:
-    try:
-        answer = WIRES[deployment.wire](lambda: 0.0).decode(body, deployment)
-    except GatewayError as error:
-        assert error.provider == "provider"
-    else:
-        assert json.loads(answer.body)
+def test_any_bytes_as_an_answer_are_one_or_a_failure_of_the_provider(body: bytes) -> None:
+    for deployment in DEPLOYMENTS:
+        note(repr(deployment))
+        try:
+            answer = wire_of(deployment).decode(body, deployment)
+        except GatewayError as error:
+            assert error.provider == "provider"
+        else:
+            assert json.loads(answer.body)
 
 
-@every_deployment
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(data=FRAMED, cuts=CUTS)
 @example(DONE, [])
 @example(b"[" * 100_000, [])
-def test_any_bytes_as_a_stream_are_a_failure_of_the_provider_whatever_the_pieces(
-    deployment: Deployment, data: bytes, cuts: list[int]
-) -> None:
-    wire, request = WIRES[deployment.wire](lambda: 0.0), HttpRequest("POST", "", {}, b"", show_usage=True)
-    # OpenAI's language is passed on as it came, so that nobody promises that the SDK reads it.
-    passed_on = deployment.wire == "openai" or "openai." in deployment.provider_model
-    end = assert_alike_in_pieces(
-        lambda pieces: fed(wire.stream(request, deployment), pieces), data, cuts, as_it_came=passed_on
-    )
-    # None of them is a whole answer.
-    assert end.error is not None
-    assert end.error.provider == "provider"
-    assert end.last == b""
+def test_any_bytes_as_a_stream_are_a_failure_of_the_provider_whatever_the_pieces(data: bytes, cuts: list[int]) -> None:
+    for deployment in DEPLOYMENTS:
+        note(repr(deployment))
+
+        def run(pieces: list[bytes], deployment: Deployment = deployment) -> tuple[bytes, StreamEnd]:
+            request = HttpRequest("POST", "", {}, b"", show_usage=True)
+            return fed(wire_of(deployment).stream(request, deployment), pieces)
+
+        # OpenAI's language is passed on as it came, so that nobody promises that the SDK reads it.
+        passed_on = deployment.wire == "openai" or "openai." in deployment.provider_model
+        end = assert_alike_in_pieces(run, data, cuts, as_it_came=passed_on)
+        # None of them is a whole answer.
+        assert end.error is not None
+        assert end.error.provider == "provider"
+        assert end.last == b""
 
 
 @pytest.mark.parametrize("name", WIRES)
