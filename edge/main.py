@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from edge.admin.access_groups import AccessGroupAdmin
 from edge.admin.activity import ActivityAdmin
+from edge.admin.alerts import AlertsAdmin
 from edge.admin.allowed import AllowedModels
 from edge.admin.audit import AuditAdmin
 from edge.admin.budgets import BudgetAdmin
@@ -102,6 +103,7 @@ class Edge:
             *SpendAdmin(ledger, keystore, questions).routes(),
             *SpendExport(ledger).routes(),
             *Receipts(ledger).routes(),
+            *AlertsAdmin(ledger).routes(),
             *SpendReports(questions, directory, owners).routes(),
             *DailySpend(questions, lambda: datetime.now(UTC)).routes(),
             *ActivityAdmin(questions, directory).routes(),

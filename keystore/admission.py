@@ -23,6 +23,7 @@ import msgspec
 from gateway.v1 import keystore_pb2
 from structlog.typing import FilteringBoundLogger
 
+from keystore.budget_watch import BudgetWatch
 from keystore.counters import MAX_OPERATIONS, Counters, Decision
 from keystore.keys import Keys
 from keystore.metrics import KeystoreMetrics
@@ -84,7 +85,8 @@ class _Settling(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 class Admission:
-    """Decides. `seed(scope)` makes the counters know what was spent in a scope; `now_ms` is the wall clock."""
+    """Decides. `seed(scope)` makes the counters know what was spent in a scope; `now_ms` is the wall clock. watch: is
+    told whose budgets calls are counted to; None: nobody wants to know."""
 
     def __init__(
         self,
@@ -98,7 +100,9 @@ class Admission:
         now_ms: Callable[[], int],
         metrics: KeystoreMetrics,
         log: FilteringBoundLogger,
+        watch: BudgetWatch | None = None,
     ) -> None:
+        self._watch = watch
         self._keys = keys
         self._tokens = tokens
         self._peers = peers
@@ -256,12 +260,16 @@ class Admission:
         if result is None and question.operation is not None and question.operation.limits and not question.is_hard:
             self._metrics.fallback.inc()
             result, epoch = self._fallback.decide(question.operation, self._now_ms()), ""
+        if self._watch is not None:
+            self._watch.touch(question.applied)
         match result:
             case Held():
                 if result.would_refuse is not None:
                     self._report(asked, question, result.would_refuse)
                 self._admit(asked, question.admitted(asked.sequence, result, epoch))
             case Exceeded() | Limited():
+                if self._watch is not None and isinstance(result, Exceeded):
+                    self._watch.refused(question, result)
                 self._metrics.refused.inc()
                 self._reply(asked, question.refused_by(result, asked.sequence, self._now_ms()))
             case Unknown(scope):

@@ -7,11 +7,12 @@ import dataclasses
 import secrets as randomness
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import NoReturn
 
 from keystore.admission import Admission
 from keystore.announcer import Announcer
+from keystore.budget_watch import BudgetWatch
 from keystore.counters import Counters
 from keystore.exchange import AdmissionService
 from keystore.extensions import Extensions
@@ -31,9 +32,11 @@ from keystore.secrets import Tokens
 from keystore.service import KeysService
 from keystore.spending import Spending
 from keystore.store import OTHER_PEPPER, Store
+from services.alerting import BUDGETS
 from services.default_terms import DefaultTerms, OwnerSettings
 from services.errors import GatewayError
 from services.lifecycle import Role, Runtime
+from services.notices import Notices
 from services.process import StartError
 from services.redis import RedisServer
 from services.transport import Handlers
@@ -72,6 +75,10 @@ def build(runtime: Runtime) -> Role:
         log=log,
         now_ms=_now_ms,
     )
+    notices, watch = Notices(runtime.channels["ledger"], log), None
+    alerting = runtime.config.general_settings.alerting
+    if alerting is not None and BUDGETS in alerting.types:
+        watch = BudgetWatch(counters=counters, sum_spent=spending.sum, tell=notices.tell, clock=time.monotonic, log=log)
     admission = Admission(
         keys=keys,
         tokens=tokens,
@@ -82,6 +89,7 @@ def build(runtime: Runtime) -> Role:
         now_ms=_now_ms,
         metrics=metrics,
         log=log,
+        watch=watch,
     )
     extensions = Extensions(keys, counters, standings, metrics, log)
     announcer = Announcer(keys, counters, log)
@@ -101,7 +109,8 @@ def build(runtime: Runtime) -> Role:
         **identity.handlers,
         **AdmissionService(admission, extensions, peers, counters, rebuild).handlers,
     }
-    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, rotation, handlers)
+    watching = [notices.run, watch.run] if watch is not None else []
+    return KeystoreRole(store, server, keys, admission, extensions, rebuild, reconciler, rotation, handlers, watching)
 
 
 def _administration(
@@ -146,7 +155,9 @@ class KeystoreRole:
         reconciler: Reconciler,
         rotation: Rotation,
         handlers: Handlers,
+        watching: Sequence[Callable[[], Coroutine[None, None, NoReturn]]] = (),
     ) -> None:
+        self._watching = watching
         self._store = store
         self._server = server
         self._keys = keys
@@ -177,6 +188,7 @@ class KeystoreRole:
             self._extensions.run(),
             self._reconciler.run(),
             self._rotation.run(),
+            *(run() for run in self._watching),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
 

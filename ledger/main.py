@@ -6,10 +6,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Protocol
 
+from ledger.alerts.service import AlertService
+from ledger.alerts.store import AlertStore
+from ledger.alerts.teller import Teller
 from ledger.delivery.bucket import Bucket
 from ledger.delivery.deliverer import Deliverer
-from ledger.delivery.http import Sender
 from ledger.delivery.sink import Sink
 from ledger.delivery.store import DeliveryStore
 from ledger.delivery.webhook import Webhook
@@ -18,7 +21,9 @@ from ledger.metrics import DeliveryMetrics, LedgerMetrics
 from ledger.service import LedgerService
 from ledger.store import Store
 from ledger.writer import Writer
+from services.alert_channels import AlertChannels
 from services.lifecycle import Role, Runtime
+from services.sender import Sender
 from services.transport import Handlers
 
 # Of the 10 s that a role has to stop; what is left is for the last statement to fail and for the links to end.
@@ -33,7 +38,25 @@ def build(runtime: Runtime) -> Role:
         store, time.time, log, kept_seconds=runtime.config.general_settings.maximum_spend_logs_retention_seconds
     )
     writer = Writer(store, keeper.ready, LedgerMetrics(runtime.registry), log)
-    return LedgerRole(store, keeper, LedgerService(store, writer), _deliverers(runtime, store))
+    alerting = runtime.config.general_settings.alerting
+    kept = AlertStore(store.pool)
+    alerts = AlertService(kept, alerting)
+    beside: list[Beside] = [*_deliverers(runtime, store)]
+    if alerting is not None:
+        for line in alerting.left_out:
+            log.warning("alerting_left_out", reason=line)
+        beside.append(Teller(kept, AlertChannels(alerting, Sender()), log))
+    return LedgerRole(store, keeper, LedgerService(store, writer, alerts), beside)
+
+
+class Beside(Protocol):
+    """What a ledger does beside what it is asked."""
+
+    def start(self) -> None:
+        """Begin, in the background."""
+
+    async def stop(self) -> None:
+        """End."""
 
 
 def _deliverers(runtime: Runtime, store: Store) -> Sequence[Deliverer]:
@@ -52,12 +75,12 @@ class LedgerRole:
     """Starts while PostgreSQL is away: links then wait, and questions are UNAVAILABLE."""
 
     def __init__(
-        self, store: Store, keeper: PartitionKeeper, service: LedgerService, deliverers: Sequence[Deliverer] = ()
+        self, store: Store, keeper: PartitionKeeper, service: LedgerService, beside: Sequence[Beside] = ()
     ) -> None:
         self._store = store
         self._keeper = keeper
         self._service = service
-        self._deliverers = deliverers
+        self._beside = beside
 
     @property
     def handlers(self) -> Handlers:
@@ -66,11 +89,11 @@ class LedgerRole:
     async def start(self) -> None:
         await self._store.open()
         self._keeper.start()
-        for deliverer in self._deliverers:
-            deliverer.start()
+        for each in self._beside:
+            each.start()
 
     async def stop(self) -> None:
         await self._service.stop(DRAIN_SECONDS)
         await self._keeper.stop()
-        await asyncio.gather(*(deliverer.stop() for deliverer in self._deliverers))
+        await asyncio.gather(*(each.stop() for each in self._beside))
         await self._store.close()

@@ -6,6 +6,7 @@ import asyncio
 
 from gateway.v1 import ledger_pb2
 
+from ledger.alerts.service import AlertService
 from ledger.export import page_of
 from ledger.filters import costs_of, filter_of, page_size_of, question_of, range_of, sum_question_of
 from ledger.recording import Frame, Recording
@@ -13,16 +14,26 @@ from ledger.store import Store
 from ledger.writer import Writer
 from services.errors import unavailable
 from services.link import MAX_BATCH_BYTES, Link
-from services.methods import EXPORT_ENTRIES, LIST_ENTRIES, QUERY_SPEND, RECORD, REPRICE, SUM_SPEND
+from services.methods import (
+    EXPORT_ENTRIES,
+    LIST_ALERTS,
+    LIST_ENTRIES,
+    NOTIFY,
+    QUERY_SPEND,
+    RECORD,
+    REPRICE,
+    SUM_SPEND,
+)
 from services.transport import Handlers
 
 
 class LedgerService:
-    """Answers routers (Record), keystores (SumSpend) and edges (the rest)."""
+    """Answers routers (Record), keystores (SumSpend), both (Notify) and edges (the rest)."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Store, writer: Writer, alerts: AlertService) -> None:
         self._store = store
         self._writer = writer
+        self._alerts = alerts
         self._recordings: dict[Recording, asyncio.Event] = {}
         self._stopping = False
 
@@ -36,6 +47,8 @@ class LedgerService:
             QUERY_SPEND: self.query_spend,
             EXPORT_ENTRIES: self.export_entries,
             REPRICE: self.reprice,
+            NOTIFY: self._alerts.notify,
+            LIST_ALERTS: self._alerts.list_alerts,
         }
 
     async def record(self, link: Link[ledger_pb2.StoredFrame, Frame]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from services import durations, known_keys
 from services.admin_defaults import AdminDefaults, read_admin_defaults
+from services.alerting import Alerting, read_alerting
 from services.costs import Costs
 from services.default_terms import OwnerSettings, read_owner_settings
 from services.deliveries import ExportBucket, ExportWebhook, read_bucket, read_webhook
@@ -78,7 +79,8 @@ class LitellmSettings:
 class GeneralSettings:
     """Secrets of the installation; the environment's are in `settings.py`. And how long single entries are kept; None:
     for ever. permits_weak_master_key: one that everybody knows may be used where others can reach it.
-    `litellm_key_header_name`: one more header that carries keys. export_*: where entries are delivered to."""
+    `litellm_key_header_name`: one more header that carries keys. export_*: where entries are delivered to.
+    alerting: what operators are told."""
 
     master_key: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
@@ -87,6 +89,7 @@ class GeneralSettings:
     litellm_key_header_name: str | None = None
     export_webhook: ExportWebhook | None = None
     export_bucket: ExportBucket | None = None
+    alerting: Alerting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ def _config(files: Sequence[Section], variables: dict[str, str]) -> Config:
             _header_name(general, "litellm_key_header_name"),
             read_webhook(general),
             read_bucket(general),
+            read_alerting(general, variables),
         ),
         router_settings=read_router_settings(router, litellm),
         owners=read_owner_settings(litellm, general),

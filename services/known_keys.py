@@ -181,6 +181,23 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "least a day. Default: for ever.",
         ),
         "litellm_key_header_name": Key("name", "One more header that carries keys; it wins over all others."),
+        "alerting": Key(
+            "list of `slack`, `webhook`, `email`",
+            "Where operators are told of what needs them ([how](../how-to/alerts.md)). Default: nowhere.",
+        ),
+        "alerting_threshold": Key(_SECONDS, "From when on a call is slow, or hangs. Default 300."),
+        "alert_types": Key(
+            "list",
+            "What is told: `budget_alerts`, `spend_reports`, `llm_too_slow`, `llm_requests_hanging`, "
+            "`cooldown_deployment`, `outage_alerts`, `ledger_lag`. Default: all of these.",
+        ),
+        "alert_to_webhook_url": Key("{type: URL, or list of URLs}", "Slack's webhooks of single types."),
+        "spend_report_frequency": Key(_DURATION, "What a spend report is of; it comes at its end. Default `7d`."),
+        "alerting_args": Key(
+            "mapping",
+            "`ledger_lag_threshold`: seconds that entries may wait for the ledger, default 120. `email_to`: whom mail "
+            "goes to, default `SMTP_SENDER_EMAIL`.",
+        ),
         "export_webhook": Key(
             "{url, secret, headers}",
             "An address that every entry is delivered to ([how](../how-to/exports.md)). Default: none.",
@@ -254,8 +271,8 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             turn_off_message_logging use_chat_completions_url_for_anthropic_messages
         """,
         GENERAL: """
-            admin_only_routes admission_queue_timeout_seconds alert_to_webhook_url alert_types alerting alerting_args
-            alerting_threshold allow_client_side_credentials allow_requests_on_db_unavailable allow_user_auth
+            admin_only_routes admission_queue_timeout_seconds
+            allow_client_side_credentials allow_requests_on_db_unavailable allow_user_auth
             allowed_ips allowed_routes always_include_stream_usage
             background_health_checks cancel_on_disconnect completion_model coordination_redis custom_auth
             custom_key_generate custom_sso
@@ -275,7 +292,7 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
             moderation_model oauth2_config_mappings pass_through_endpoints proxy_batch_polling_interval
             proxy_batch_write_at proxy_budget_rescheduler_max_time proxy_budget_rescheduler_min_time
             proxy_config_reload_interval_seconds public_routes reject_clientside_metadata_tags
-            service_account_settings spend_report_frequency store_model_in_db store_prompts_in_spend_logs
+            service_account_settings store_model_in_db store_prompts_in_spend_logs
             supported_db_objects ui_access_mode use_azure_key_vault use_client_credentials_pass_through_routes
             use_google_kms use_redis_transaction_buffer use_shared_health_check use_x_forwarded_for
             user_api_key_cache_ttl user_header_mappings user_header_name user_mcp_management_mode

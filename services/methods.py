@@ -82,6 +82,8 @@ EXPORT_ENTRIES = Unary(
     "/gateway.v1.Ledger/ExportEntries", led.ExportEntriesRequest, led.ExportEntriesResponse, reads=True
 )
 REPRICE = Unary("/gateway.v1.Ledger/Reprice", led.RepriceRequest, led.RepriceResponse)
+NOTIFY = Unary("/gateway.v1.Ledger/Notify", led.NotifyRequest, led.NotifyResponse)
+LIST_ALERTS = Unary("/gateway.v1.Ledger/ListAlerts", led.ListAlertsRequest, led.ListAlertsResponse, reads=True)
 
 ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     INFERENCE,
@@ -112,4 +114,6 @@ ALL: tuple[Unary[Any, Any] | Exchange[Any, Any], ...] = (
     QUERY_SPEND,
     EXPORT_ENTRIES,
     REPRICE,
+    NOTIFY,
+    LIST_ALERTS,
 )

@@ -26,6 +26,7 @@ pytest_plugins = [
         "tests.recordings",
         "tests.golden",
         "tests.token_server",
+        "tests.alert_receivers",
     )
     if importlib.util.find_spec(name)
 ]

@@ -159,6 +159,7 @@ _TABLE: Sequence[tuple[Grant, tuple[str, ...], str]] = (
         """,
     ),
     (_READERS, (MANAGEMENT, INFO), "GET /audit, GET /audit/{id}"),
+    (_READERS, (INFO,), "GET /alerts"),
 )  # fmt: skip
 
 

@@ -42,7 +42,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 class Account(msgspec.Struct, frozen=True, gc=False):
     """One budget of a line, in its present period, which ends at `end_ms`; 0: never. The budget's cap is `cap_nano_usd`
-    without what was spent before, `before_nano_usd`. shadow: it refuses nothing."""
+    without what was spent before, `before_nano_usd`. shadow: it refuses nothing. soft_nano_usd: who has spent more is
+    told of. counts: it is a budget; else it is there for the soft one alone, and no counter knows it."""
 
     whose: Whose
     name: str
@@ -51,6 +52,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     before_nano_usd: int = 0
     end_ms: int = 0
     shadow: bool = False
+    soft_nano_usd: int | None = None
+    counts: bool = True
 
 
 class Bound(msgspec.Struct, frozen=True, gc=False):
@@ -62,12 +65,14 @@ class Bound(msgspec.Struct, frozen=True, gc=False):
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
-    """All that applies to a call, in the order in which it is told as reached, and for the script."""
+    """All that applies to a call, in the order in which it is told as reached, and for the script. soft: of those who
+    have a soft budget and no other."""
 
     accounts: tuple[Account, ...] = ()
     bounds: tuple[Bound, ...] = ()
     budgets: tuple[Budget, ...] = ()
     limits: tuple[Limit, ...] = ()
+    soft: tuple[Account, ...] = ()
 
 
 NOTHING = Applied()
@@ -117,7 +122,8 @@ class Standing:
         """What applies at a moment."""
         if not self._since_ms <= at_ms < self._until_ms:
             self._applied = applied(self.lines, at_ms, defaults)
-            ends = [account.end_ms for account in self._applied.accounts if account.end_ms]
+            found = (*self._applied.accounts, *self._applied.soft)
+            ends = [account.end_ms for account in found if account.end_ms]
             ends += [line.terms.budget_increase_until_ms for line in self.lines]
             # A moment before this one may lie in another period: dispatch ids come from several hosts.
             self._since_ms, self._until_ms = at_ms, min((end for end in ends if end > at_ms), default=_NEVER_MS)
@@ -170,6 +176,7 @@ class Standings:
             always.bounds + added.bounds,
             always.budgets + added.budgets,
             always.limits + added.limits,
+            always.soft + added.soft,
         )
 
     def rule_of_customer(self, end_user_id: str) -> Rule | None:
@@ -310,7 +317,10 @@ def applied(lines: Iterable[Line], at_ms: int, defaults: Defaults) -> Applied:
     """What these lines come to at a moment."""
     accounts: dict[str, Account] = {}
     bounds: dict[str, Bound] = {}
+    soft: list[Account] = []
     for line in lines:
+        if (account_of_soft := _soft_account(line, at_ms, defaults)) is not None:
+            soft.append(account_of_soft)
         for account in _accounts(line, at_ms, defaults):
             other = accounts.get(account.budget.scope)
             if other is None or account.budget.cap_nano_usd < other.budget.cap_nano_usd:
@@ -324,6 +334,7 @@ def applied(lines: Iterable[Line], at_ms: int, defaults: Defaults) -> Applied:
         tuple(bounds.values()),
         tuple(account.budget for account in accounts.values()),
         tuple(bound.limit for bound in bounds.values()),
+        tuple(soft),
     )
 
 
@@ -334,7 +345,20 @@ def _accounts(line: Line, at_ms: int, defaults: Defaults) -> list[Account]:
         increase = terms.budget_increase_nano_usd if at_ms < terms.budget_increase_until_ms else 0
         cap_nano_usd = min(terms.max_budget_nano_usd + increase, MAX_BUDGET_NANO_USD)
         windows.insert(0, (cap_nano_usd, terms.budget_duration))
-    return [_account(line, cap, duration, at_ms, defaults) for cap, duration in windows]
+    accounts = [_account(line, cap, duration, at_ms, defaults) for cap, duration in windows]
+    if accounts and terms.soft_budget_nano_usd is not None:
+        # A soft budget is of the period of the first.
+        accounts[0] = msgspec.structs.replace(accounts[0], soft_nano_usd=terms.soft_budget_nano_usd)
+    return accounts
+
+
+def _soft_account(line: Line, at_ms: int, defaults: Defaults) -> Account | None:
+    """Of somebody who has a soft budget and no other."""
+    terms = line.terms
+    if terms.soft_budget_nano_usd is None or terms.max_budget_nano_usd is not None or terms.budget_limits:
+        return None
+    account = _account(line, MAX_BUDGET_NANO_USD, terms.budget_duration, at_ms, defaults)
+    return msgspec.structs.replace(account, soft_nano_usd=terms.soft_budget_nano_usd, counts=False)
 
 
 def _account(line: Line, cap_nano_usd: int, duration: str, at_ms: int, defaults: Defaults) -> Account:

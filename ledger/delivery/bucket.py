@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from ledger.delivery.form import lines_of
-from ledger.delivery.http import Sender
 from ledger.rows import Entry
 from services.deliveries import ExportBucket
 from services.entry_columns import time_text
 from services.ids import millis_of
+from services.sender import Sender
 from services.sigv4 import authorization, date_headers
 
 

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 from structlog.typing import FilteringBoundLogger
 
-from ledger.delivery.sink import Later, NotTaken, Sink
+from ledger.delivery.sink import NotTaken, Sink
 from ledger.delivery.store import Arrival, DeliveryStore, entries_of
 from ledger.metrics import DeliveryMetrics
 from services.errors import GatewayError
+from services.sender import Later
 
 # Between two looks for what has arrived.
 IDLE_SECONDS = 1.0

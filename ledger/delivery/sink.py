@@ -8,14 +8,6 @@ from typing import Protocol
 from ledger.rows import Entry
 
 
-class Later(Exception):
-    """Not now: the same again may be taken. The message says why, without a secret; after_seconds: as it was asked."""
-
-    def __init__(self, message: str, after_seconds: float = 0.0) -> None:
-        super().__init__(message)
-        self.after_seconds = after_seconds
-
-
 class NotTaken(Exception):
     """Not this batch, however often it comes; others may be taken. The message says why."""
 

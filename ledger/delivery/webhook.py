@@ -10,10 +10,10 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 
 from ledger.delivery.form import parts_of
-from ledger.delivery.http import Sender
 from ledger.delivery.sink import NotTaken
 from ledger.rows import Entry
 from services.deliveries import ExportWebhook
+from services.sender import Sender
 
 # Of one request: what receivers before us take.
 MAX_BODY_BYTES = 512 * 1024

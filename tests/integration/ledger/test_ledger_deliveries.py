@@ -14,11 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from ledger import queries
 from ledger.delivery.deliverer import MAX_REFUSALS, Deliverer
-from ledger.delivery.sink import Later, NotTaken
+from ledger.delivery.sink import NotTaken
 from ledger.delivery.store import DeliveryStore
 from ledger.metrics import DeliveryMetrics
 from ledger.rows import Entry, encode
 from ledger.store import Store
+from services.sender import Later
 
 HOLD_SECONDS = 1.0
 

@@ -18,10 +18,10 @@ from botocore.credentials import Credentials
 
 from ledger.delivery.bucket import Bucket
 from ledger.delivery.form import object_of
-from ledger.delivery.http import Sender
-from ledger.delivery.sink import Later, NotTaken
+from ledger.delivery.sink import NotTaken
 from ledger.delivery.webhook import MAX_BODY_BYTES, Webhook, signature_headers
 from services.deliveries import ExportBucket, ExportWebhook
+from services.sender import Later, Sender
 from services.sigv4 import AwsKeys
 
 KEYS = AwsKeys("AKID", "very-secret", "session")

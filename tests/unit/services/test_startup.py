@@ -99,10 +99,10 @@ class TestQuickModel:
 
 def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text("litellm_settings: {cache: true}\ngeneral_settings: {alerting: []}\nmystery: 1\n")
+    file.write_text("litellm_settings: {cache: true}\ngeneral_settings: {allowed_ips: []}\nmystery: 1\n")
     assert startup.without_effect(*startup.read(file, {"STORE_MODEL_IN_DB": "true"})) == [
         f"{file}:3: mystery: is unknown, perhaps a typo",
-        "not acted on yet: litellm_settings.cache, general_settings.alerting",
+        "not acted on yet: litellm_settings.cache, general_settings.allowed_ips",
         "STORE_MODEL_IN_DB is not acted on yet: models are those of the configuration",
     ]
     assert startup.without_effect(*startup.read(None, {"STORE_MODEL_IN_DB": "false"})) == []

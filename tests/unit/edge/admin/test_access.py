@@ -52,7 +52,7 @@ MATRIX: tuple[tuple[set[str], str], ...] = (
         GET /customer/list,
         GET /end_user/info, GET /end_user/list, POST /budget/info, GET /budget/list, GET /budget/settings,
         POST /tag/info, GET /tag/list, GET /access_group/list, GET /access_group/{access_group}/info,
-        GET /v1/access_group, GET /v1/access_group/{access_group_id}, GET /audit, GET /audit/{id}""",
+        GET /v1/access_group, GET /v1/access_group/{access_group_id}, GET /audit, GET /audit/{id}, GET /alerts""",
     ),
     (
         set(CALLERS),

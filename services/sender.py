@@ -1,4 +1,4 @@
-"""Requests to receivers: one at a time, within a time, their answers unread."""
+"""Requests to receivers that operators name (webhooks, object storage): within a time, their answers unread."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Collection, Mapping
 
 import httpx
 
-from ledger.delivery.sink import Later
-
 # Several requests may make up a delivery.
 TIMEOUT_SECONDS = 15.0
+
+
+class Later(Exception):
+    """Not now: the same again may be taken. The message says why, without a secret; after_seconds: as it was asked."""
+
+    def __init__(self, message: str, after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
 
 
 class Sender:
