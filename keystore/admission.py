@@ -184,11 +184,15 @@ class Admission:
         # Settlements come first: what they give back may be held at once.
         settling = list(itertools.islice(self._settling, MAX_OPERATIONS - min(len(self._asked), MAX_ADMISSIONS)))
         asked = [self._asked.popleft() for _ in range(min(len(self._asked), MAX_OPERATIONS - len(settling)))]
+        generation = self._keys.directory.generation
         questions = [(each, question) for each in asked if (question := self._question(each)) is not None]
         operations: list[Operation] = [each.operation for each in settling]
         operations += [question.operation for _, question in questions if question.operation is not None]
         decision = await self._decide(operations)
-        changed = decision is not None and await self._keys.reach(decision.state.version)
+        if decision is not None:
+            await self._keys.reach(decision.state.version)
+        # Whoever has read the feed: it may have been another, while the counters were asked.
+        changed = self._keys.directory.generation != generation
         results = decision.results if decision is not None else None
         epoch = decision.state.epoch if decision is not None else ""
         if results is not None:
