@@ -39,10 +39,11 @@ def slow_alert(entry: ledger_pb2.Entry, threshold_seconds: float) -> Alert:
 def hanging_alert(group: str, calls: int, oldest: bytes, threshold_seconds: float) -> Alert:
     """Calls have had nothing of an answer for too long."""
     name, request_id = _shown(group), to_text(oldest)
+    many = "1 call" if calls == 1 else f"{calls} calls"
     return _alert(
         f"hanging:{group}",
         HANGING,
-        f"Hanging: {calls} {'call' if calls == 1 else 'calls'} of {name} without an answer after {threshold_seconds:g} s",
+        f"Hanging: {many} of {name} without an answer after {threshold_seconds:g} s",
         f"The oldest is request {request_id}.",
         {"event": "hanging_requests", "model_group": name, "calls": calls, "request_id": request_id},
     )
