@@ -66,7 +66,13 @@ async def test_budgets_that_near_their_end_are_told_of_once(stack, fake_provider
         statuses = [*await chat(client, key, 4), *await chat(other, key, 4)]
         assert 422 in statuses
         await until(lambda: told.events("budget_crossed"))
-        # Both keystores have looked again by then.
+        # Keystores that know of nothing notice the same again, both of them.
+        for name in ("keystore", "keystore-2"):
+            await gateway.kill(name)
+        for name in ("keystore", "keystore-2"):
+            await gateway.start(name)
+        for each in (client, other):
+            assert 422 in await chat(each, key, 3)
         await asyncio.sleep(8)
         await until(lambda: len(told.slack) == len(told.webhook) == len(told.mails))
         kept = (await client.get("/alerts")).json()["alerts"]
