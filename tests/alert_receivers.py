@@ -23,6 +23,8 @@ class Told:
     base_url: str = ""
     smtp_port: int = 0
     status: int = 200
+    # The path under which nothing is ever answered.
+    hangs: str = ""
     refused: int = 0
     slack: list[dict[str, Any]] = field(default_factory=list)
     webhook: list[dict[str, Any]] = field(default_factory=list)
@@ -54,6 +56,8 @@ class Told:
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if request.path == self.hangs:
+            await asyncio.sleep(3600)
         if self.status != 200:
             self.refused += 1
         else:
@@ -95,7 +99,7 @@ async def told() -> AsyncIterator[Told]:
     made = Told()
     app = web.Application()
     app.router.add_post("/{path:.*}", made.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -20,6 +20,8 @@ from services.errors import GatewayError
 from services.ids import millis_of
 
 LOOK_SECONDS = 5.0
+SLOW_SECONDS = 60.0
+MAX_GROUPS = 10_000
 
 
 class Watch:
@@ -39,6 +41,8 @@ class Watch:
         self._outages = Outages(cooldown_seconds)
         self._lag = Lag()
         self._lags = False
+        # By model group, until when its slow calls are not worth a word.
+        self._slow_until: dict[str, float] = {}
         self._tell = tell
         self._clock = clock
         self._now_ms = now_ms
@@ -50,7 +54,13 @@ class Watch:
         return int(self._alerting.threshold_seconds * 1000) if SLOW in self._alerting.types else None
 
     def slow(self, entry: ledger_pb2.Entry) -> None:
-        """A call has ended that took long."""
+        """A call has ended that took long. Of those of one group the ledger hears now and then."""
+        now = self._clock()
+        if now < self._slow_until.get(entry.model_group, 0.0):
+            return
+        if len(self._slow_until) >= MAX_GROUPS:
+            self._slow_until.clear()
+        self._slow_until[entry.model_group] = now + SLOW_SECONDS
         self._tell(slow_alert(entry, self._alerting.threshold_seconds))
 
     def failed(self, deployment: Deployment, error: GatewayError, awake: Sequence[str], *, alone: bool) -> None:

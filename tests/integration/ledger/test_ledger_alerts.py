@@ -107,6 +107,21 @@ async def test_a_receiver_that_never_takes_it_is_given_up_and_others_are_told(
     await one.stop()
 
 
+async def test_a_receiver_that_hangs_keeps_no_other(kept: AlertStore, teller, told: Told) -> None:
+    told.hangs = "/webhook"
+    for number in range(3):
+        await AlertService(kept, alerting(told)).note(alert(str(number)))
+    teller()
+    async with asyncio.timeout(10):
+        while len(told.slack) < 3:
+            await asyncio.sleep(0.05)
+    assert told.webhook == []
+    await AlertService(kept, alerting(told)).note(alert("later"))
+    async with asyncio.timeout(10):
+        while len(told.slack) < 4:
+            await asyncio.sleep(0.05)
+
+
 async def test_what_was_told_elsewhere_is_only_kept(kept: AlertStore, teller, told: Told) -> None:
     await AlertService(kept, alerting(told)).note(alert(told=True))
     teller()
