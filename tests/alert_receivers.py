@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from email import message_from_string
@@ -28,6 +29,9 @@ class Told:
     refused: int = 0
     slack: list[dict[str, Any]] = field(default_factory=list)
     webhook: list[dict[str, Any]] = field(default_factory=list)
+    # What the mail server upgrades with, and how often it has; None: it does not offer it.
+    tls: ssl.SSLContext | None = None
+    upgrades: int = 0
     mails: list[Message] = field(default_factory=list)
     # How often somebody has logged in, and with what.
     logins: list[str] = field(default_factory=list)
@@ -74,7 +78,11 @@ class Told:
         while line := (await reader.readline()).decode().strip():
             word = line.split()[0].upper()
             if word == "EHLO":
-                say("250-here\r\n250 AUTH PLAIN")
+                say("250-here\r\n" + ("250-STARTTLS\r\n" if self.tls is not None else "") + "250 AUTH PLAIN")
+            elif word == "STARTTLS" and self.tls is not None:
+                say("220 go on")
+                await writer.start_tls(self.tls)
+                self.upgrades += 1
             elif word == "AUTH":
                 self.logins.append(line)
                 say("235 welcome")

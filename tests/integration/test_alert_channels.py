@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import json
 import smtplib
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from gateway.v1.ledger_pb2 import Alert
 
 from services.alert_channels import AlertChannels, Email
@@ -65,6 +73,47 @@ async def test_without_tls_that_was_asked_for_nothing_is_said(told: Told) -> Non
         await Email(mail_to(told, tls=True, username="u", password="very-secret")).tell(HOSTILE)
     assert (told.logins, told.mails) == ([], [])
     assert "very-secret" not in str(failure.value)
+
+
+async def test_over_tls_mail_goes_to_a_server_that_is_who_it_says(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.tls = own_certificate(tmp_path)
+    mail = mail_to(told, tls=True, username="u", password="very-secret")
+    with pytest.raises(Later):
+        await Email(mail).tell(HOSTILE)
+    assert (told.logins, told.mails) == ([], [])
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    await Email(mail).tell(HOSTILE)
+    assert (len(told.logins), len(told.mails)) == (1, 1)
+    assert told.upgrades >= 1
+    assert told.mails[0]["Date"]
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    """Of a server at 127.0.0.1, which nobody vouches for but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
 
 
 async def test_why_mail_fails_is_told_without_what_the_server_wrote(
