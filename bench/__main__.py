@@ -12,7 +12,7 @@ import asyncio
 import sys
 import time
 
-from bench import report, wires
+from bench import admission, report, wires
 from bench.gateway import SHAPES, Gateway
 from bench.measure import cpu_seconds, pss_megabytes
 from bench.processes import FakeProvider, can_pin, run_load
@@ -40,8 +40,21 @@ def main() -> None:
     print(report.machine(pinned=can_pin()))
     wires.main()
     shapes = SHAPES if arguments.shape == "both" else (arguments.shape,)
-    holds = [measure_shape(shape, scenarios, arguments.seconds) for shape in shapes]
+    holds = [measure_admissions(), *(measure_shape(shape, scenarios, arguments.seconds) for shape in shapes)]
     sys.exit(0 if all(holds) else 1)
+
+
+def measure_admissions() -> bool:
+    """What a keystore's part costs by itself; whether everything that was counted agreed."""
+    provider = FakeProvider()
+    try:
+        gateway = Gateway("split", provider.port)
+        try:
+            return asyncio.run(admission.measure(gateway))
+        finally:
+            gateway.stop()
+    finally:
+        provider.stop()
 
 
 def measure_shape(shape: str, scenarios: list[Scenario], seconds: float) -> bool:

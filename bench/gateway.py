@@ -152,8 +152,15 @@ class Gateway:
                 return
 
     def _new_key(self) -> str:
-        """A virtual key with a hard budget that no bench can spend."""
-        answer = get(f"{self.base_url}/key/generate", _MASTER_KEY, {"max_budget": 1_000_000})
+        """A virtual key of a team's and a user's; all three with hard budgets and limits that no bench can reach."""
+        terms = {"max_budget": 1_000_000, "rpm_limit": 1_000_000_000, "tpm_limit": 1_000_000_000_000}
+        owner = {"team_id": "bench-team", "user_id": "bench-user"}
+        for path, body in (
+            ("/user/new", {"user_id": owner["user_id"], "auto_create_key": False}),
+            ("/team/new", {"team_id": owner["team_id"]}),
+            ("/key/generate", owner),
+        ):
+            answer = get(f"{self.base_url}{path}", _MASTER_KEY, {**body, **terms})
         key: str = msgspec.json.decode(answer)["key"]
         return key
 
@@ -168,6 +175,8 @@ def _config(provider_port: int) -> bytes:
     models = {scenario.group: scenario.model for scenario in SCENARIOS}
     return msgspec.json.encode(
         {
+            # A user's budget is for calls with the team's key, too: every call is counted to all three.
+            "general_settings": {"apply_user_budget_to_team_keys": True},
             "model_list": [
                 {
                     "model_name": group,
@@ -180,7 +189,7 @@ def _config(provider_port: int) -> bytes:
                     },
                 }
                 for group, model in models.items()
-            ]
+            ],
         }
     )
 

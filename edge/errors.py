@@ -19,7 +19,7 @@ def status_of(error: GatewayError, budget_exceeded_status: int = 422) -> int:
         return budget_exceeded_status
     if error.reason == Reason.ERROR_REASON_PROVIDER_REJECTED and 400 <= error.provider_status < 500:
         return error.provider_status
-    if error.reason == Reason.ERROR_REASON_PROVIDER_UNAVAILABLE and error.provider_status in (500, 502, 503, 504):
+    if error.reason == Reason.ERROR_REASON_PROVIDER_UNAVAILABLE and error.provider_status in (500, 501, 502, 503, 504):
         return error.provider_status
     if error.reason == Reason.ERROR_REASON_PROVIDER_AUTHENTICATION and error.provider_status == 403:
         return error.provider_status

@@ -38,7 +38,8 @@ class DeliveryMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._entries = Counter(
             "tollhouse_delivery_entries",
-            "Entries by outcome: delivered; set_aside (their receiver refuses them); given_up (after a week)",
+            "Entries by outcome: delivered; set_aside (their receiver refuses them); given_up (not there any more, or "
+            "in vain for a week)",
             ["sink", "outcome"],
             registry=registry,
         )

@@ -220,7 +220,8 @@ class _Bill(msgspec.Struct, frozen=True, gc=False):
 
 def _bill(attempt: Attempt, request: router_pb2.Open, body_bytes: int) -> _Bill:
     if attempt.usage is not None:
-        return _Bill(attempt.deployment, attempt.usage, estimated=False)
+        # Of a stream that was cut, what was passed on is counted here.
+        return _Bill(attempt.deployment, attempt.usage, estimated=attempt.counted_tokens > 0)
     # With a status of its own the provider has refused: its 408 is no answer that it was at work on.
     refused = attempt.error_reason not in _AT_WORK or attempt.provider_status >= 400
     if not attempt.content_bytes and refused:

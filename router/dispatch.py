@@ -118,10 +118,18 @@ class Dispatch:
         self._decoder = None
 
     def cut(self, output_tokens: int) -> common_pb2.TokenUsage | None:
-        """The stream is ended where its hold is, at so many tokens; its usage, if the provider has told it by now."""
+        """The stream is ended where its hold is, at so many tokens; its usage, if the provider has told it by now.
+
+        What it has written beyond that is not passed on, and not billed: the usage may have come in the same read.
+        """
         if self._decoder is not None:
             self.stream_ended(self._decoder.close())
         self._counted_tokens = output_tokens
+        if self._usage is not None and self._usage.output_tokens > output_tokens:
+            told, self._usage = self._usage, common_pb2.TokenUsage()
+            self._usage.CopyFrom(told)
+            for name in ("output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens"):
+                setattr(self._usage, name, min(getattr(told, name), output_tokens))
         return self._usage
 
     def end_attempt(self, error_reason: Reason = _SUCCEEDED) -> None:

@@ -142,7 +142,11 @@ class Deliverer:
     async def _deliver(self, batches: Sequence[Arrival]) -> None:
         ids = [each for batch in batches for each in batch.dispatch_ids]
         entries = await asyncio.to_thread(entries_of, await self._store.records(ids))
-        if entries:  # those of old may have been dropped meanwhile
+        if gone := len(ids) - len(entries):
+            # Retention has dropped them, before their receiver took them.
+            self._metrics.given_up(self._sink.name, gone)
+            self._log.error("deliveries_given_up", entries=gone)
+        if entries:
             await self._sink.deliver(f"{batches[0].number}-{batches[-1].number}", entries)
 
     async def _give_up(self) -> None:

@@ -31,6 +31,8 @@ MessageQuirk = Literal[
     "no_reasoning",
     # What answers of other providers have beyond OpenAI's members is left out of messages and calls.
     "no_extensions",
+    # Of OpenAI's answers, what they said: a refusal is a text; annotations, and members that are null, are left out.
+    "words_only",
 ]
 
 # What may have to be done to answers, so that callers find OpenAI's form.

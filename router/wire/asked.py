@@ -10,12 +10,19 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from router.wire.members import Members, invalid, read
 from services.errors import GatewayError
+
+
+class _HasName(Protocol):
+    name: str
+
+
+_Named = TypeVar("_Named", bound=_HasName)
 
 
 class CacheControl(msgspec.Struct, omit_defaults=True):
@@ -149,9 +156,21 @@ class _FunctionName(msgspec.Struct):
     name: str
 
 
-class _NamedChoice(msgspec.Struct):
+class _AllowedTool(msgspec.Struct):
+    function: _FunctionName
+
+
+class _AllowedTools(msgspec.Struct):
+    """A choice among some of the tools."""
+
+    mode: Literal["auto", "required"]
+    tools: list[_AllowedTool]
+
+
+class _ObjectChoice(msgspec.Struct):
     type: str
     function: _FunctionName | None = None
+    allowed_tools: _AllowedTools | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
@@ -185,7 +204,7 @@ class Medium(msgspec.Struct):
 
 _messages_decoder = msgspec.json.Decoder(list[Message])
 _tools_decoder = msgspec.json.Decoder(list[_GivenTool])
-_choice_decoder = msgspec.json.Decoder(_NamedChoice | str)
+_choice_decoder = msgspec.json.Decoder(_ObjectChoice | str)
 _arguments_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,", re.IGNORECASE)
@@ -213,7 +232,7 @@ def tools_of(members: Members, provider: str) -> list[Function]:
             raise invalid(f"Invalid tools[{at}]: only functions can be given to {provider}'s models.", f"tools[{at}]")
         function.cache_control = given.cache_control or function.cache_control
         functions.append(function)
-    return functions
+    return permitted(functions, members)
 
 
 def tool_choice_of(members: Members) -> ToolChoice | None:
@@ -227,9 +246,24 @@ def tool_choice_of(members: Members) -> ToolChoice | None:
         case "any":
             # Mistral's word, which many of its callers keep.
             return ToolChoice("required")
-        case _NamedChoice(type="function", function=_FunctionName(name=name)):
+        case _ObjectChoice(type="function", function=_FunctionName(name=name)):
             return ToolChoice("function", name)
+        case _ObjectChoice(type="allowed_tools", allowed_tools=_AllowedTools(mode=mode)):
+            return ToolChoice(mode)
     raise invalid("Invalid tool_choice: it must be auto, required, none or the name of a function.", "tool_choice")
+
+
+def permitted(functions: list[_Named], members: Members) -> list[_Named]:
+    """Those of the functions that the model may call: where `tool_choice`, not yet taken, allows some only, providers
+    have no word for it, and the others are not sent."""
+    given = members.see("tool_choice", _choice_decoder)
+    if not isinstance(given, _ObjectChoice) or given.type != "allowed_tools" or given.allowed_tools is None:
+        return functions
+    names = {tool.function.name for tool in given.allowed_tools.tools}
+    kept = [function for function in functions if function.name in names]
+    if len(kept) < len(names):
+        raise invalid("Invalid tool_choice: it allows tools that are not given.", "tool_choice")
+    return kept
 
 
 def arguments_in(call: ToolCall, param: str) -> dict[str, msgspec.Raw]:

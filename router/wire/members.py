@@ -161,6 +161,11 @@ class Members:
         raw = self._values.pop(name, _NULL)
         return None if raw == _NULL else read(decoder, raw, name)
 
+    def see(self, name: str, decoder: msgspec.json.Decoder[_Value]) -> _Value | None:
+        """As `take`, of a member that is still to be taken."""
+        raw = self._values.get(name, _NULL)
+        return None if raw == _NULL else read(decoder, raw, name)
+
     def take_raws(self, names: Iterable[str]) -> _Raws:
         """The provider's own words, as they are written, where the caller says them."""
         return {name: raw for name in names if (raw := self.take(name, RAW)) is not None}

@@ -101,7 +101,8 @@ class WatsonxStream:
     def _plain(self, event: bytes) -> bytes:
         """An event with nothing but its data, and the name of an error."""
         # Asked for a stream, a host may tell of its error in plain JSON.
-        fields = Fields(b"", event) if event.startswith(b"{") else fields_of(event)
+        plain_error = event.startswith(b"{") and _ERRORS in event
+        fields = Fields(b"", event) if plain_error else fields_of(event)
         data = fields.data
         if data is None:
             return b""

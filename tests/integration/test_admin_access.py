@@ -26,7 +26,7 @@ STANDINGS: dict[str, dict[str, Any]] = {
     "proxy_admin": {"role": "proxy_admin"},
     "viewer": {"role": "proxy_admin_viewer"},
     "org": {"role": "org_admin", "organization_ids": ["o1"], "admin_organization_ids": ["o1"]},
-    "lead": {"role": "internal_user", "team_ids": ["t1"], "admin_team_ids": ["t1"]},
+    "lead": {"role": "internal_user", "team_ids": ["t1"], "admin_team_ids": ["t1"], "organization_ids": ["o2"]},
     "user": {"role": "internal_user", "team_ids": ["t1"], "organization_ids": ["o1"]},
     "user_viewer": {"role": "internal_user_viewer"},
     "plain": {},

@@ -209,6 +209,12 @@ async def test_each_role_does_what_is_its_own(gateway: Gateway, master: Admin) -
 
     # An admin of a team: its keys and members, within what it has.
     theirs = await people["lead"].post("/key/generate", team_id="t1", user_id="ada")
+    own = set((await people["lead"].get("/key/list"))["keys"])
+    for who in (people["lead"], master):
+        listed = await who.get("/key/list?user_id=lead&include_team_keys=true")
+        assert set(listed["keys"]) == own | {theirs["token"]}
+    assert (await people["lead"].get("/key/list?team_id=t1"))["keys"] == [theirs["token"]]
+    assert await people["lead"].refused(401, "GET", "/key/list?user_id=ada") == "user_id"
     await people["lead"].post("/key/block", key=theirs["key"])
     assert await people["ada"].refused(401, "POST", "/key/unblock", {"key": theirs["key"]}) == "None"
     await people["lead"].post("/team/member_add", team_id="t1", member={"user_id": "new"}, max_budget_in_team=1)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.fake_provider import INPUT_TOKENS, PRICED_CONFIG, Behaviour, FakeProvider
-from tests.stack import Gateway, ShareGateway
+from tests.stack import Gateway, ShareGateway, StartGateway
 
 # One call of the fake provider: 11 tokens in, 6 out.
 COST_NANO_USD = INPUT_TOKENS * 1_000 + 6 * 2_000
@@ -24,28 +24,29 @@ CALLERS = 8
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
+# Two of everything.
+TWICE: dict[str, Any] = {
+    "shape": "split",
+    **dict.fromkeys(("edges", "routers", "keystores", "ledgers"), 2),
+    "environ": {"TOLLHOUSE_HOLD_LEASE_SECONDS": str(LEASE_SECONDS)},
+}
+# Calls that last a little are under way at any moment.
+SLOWLY = Behaviour(head_delay_seconds=0.02, gap_seconds=0.005)
+
+
 @pytest.fixture(scope="module")
 async def lasting_gateway(shared_stack: ShareGateway, provider_server: FakeProvider) -> AsyncIterator[Gateway]:
-    async with shared_stack(
-        PRICED_CONFIG.format(base=provider_server.base_url),
-        shape="split",
-        edges=2,
-        routers=2,
-        keystores=2,
-        ledgers=2,
-        environ={"TOLLHOUSE_HOLD_LEASE_SECONDS": str(LEASE_SECONDS)},
-    ) as gateway:
+    async with shared_stack(PRICED_CONFIG.format(base=provider_server.base_url), **TWICE) as gateway:
         yield gateway
 
 
 @pytest.fixture
 async def gateway(lasting_gateway: Gateway, fake_provider: FakeProvider) -> Gateway:
-    """The same for all tests, each with a key of its own; what one has killed runs again for the next."""
+    """The same for most tests, each with a key of its own; what one has killed runs again for the next."""
     for name in lasting_gateway.commands:
         if name not in lasting_gateway.processes:
             await lasting_gateway.start(name)
-    # Calls that last a little are under way at any moment.
-    fake_provider.behave("upstream", Behaviour(head_delay_seconds=0.02, gap_seconds=0.005))
+    fake_provider.behave("upstream", SLOWLY)
     return lasting_gateway
 
 
@@ -185,10 +186,12 @@ async def test_a_killed_keystore_or_ledger_costs_no_call(
 
 
 async def test_a_keystore_that_stands_still_delays_calls_and_fails_none(
-    gateway: Gateway, fake_provider: FakeProvider
+    stack: StartGateway, fake_provider: FakeProvider
 ) -> None:
     """As one does that a network has cut off: nobody is told. A router that settles with it notices after 15 s, and
     what its calls have held stays held until then: the budget has room for that."""
+    gateway = await stack(PRICED_CONFIG.format(base=fake_provider.base_url), **TWICE)
+    fake_provider.behave("upstream", SLOWLY)
     async with load(gateway, max_budget_usd=1000.0) as under:
         for each in ("keystore", "keystore-2"):
             gateway.processes[each].send_signal(signal.SIGSTOP)

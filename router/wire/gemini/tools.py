@@ -71,6 +71,7 @@ def tools_of(members: Members) -> Tools:
             server.update(own)
         else:
             declarations.append(_declaration(tool, f"tools[{at}]"))
+    declarations = asked.permitted(declarations, members)
     if members.take("web_search_options", RAWS) is not None:
         server.setdefault("googleSearch", _EMPTY)
     sent: list[dict[str, object]] = [{"functionDeclarations": declarations}] if declarations else []

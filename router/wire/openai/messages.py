@@ -18,6 +18,10 @@ Raws = dict[str, msgspec.Raw]
 # Members that answers of other providers have beyond OpenAI's, as the wires that translate write them.
 _OF_CALLS = ("provider_specific_fields", "extra_content")
 _EXTENSIONS = (*_OF_CALLS, "citations", "images")
+# Members that OpenAI's own answers have and callers send back: for people to read, and what is most often null.
+_TOLD = ("annotations", "parsed")
+_OFTEN_NULL = ("refusal", "audio", "function_call", "tool_calls")
+_NULL = msgspec.Raw(b"null")
 
 _list_decoder = msgspec.json.Decoder(list[Raws])
 _object_decoder = msgspec.json.Decoder(Raws)
@@ -131,6 +135,25 @@ def _no_extensions(message: Raws) -> bool:
     return found + of_calls > 0
 
 
+def _words_only(message: Raws) -> bool:
+    refusal = _text(message.get("refusal"))
+    if refusal is not None:
+        del message["refusal"]
+        if message.get("content", _NULL) == _NULL:
+            message["content"] = _raw(refusal)
+    nulls = [name for name in _OFTEN_NULL if message.get(name) == _NULL]
+    for name in nulls:
+        del message[name]
+    told = sum(message.pop(name, None) is not None for name in _TOLD)
+    parts = _objects(message.get("content")) or []
+    refused = [part for part in parts if "refusal" in part and _text(part.get("type")) == "refusal"]
+    for part in refused:
+        part.update({"type": _raw("text"), "text": part.pop("refusal")})
+    if refused:
+        message["content"] = _raw(parts)
+    return refusal is not None or len(nulls) + told + len(refused) > 0
+
+
 class _Change(msgspec.Struct, frozen=True):
     """One quirk: what it does to a message, and the bytes without which it has nothing to do. In texts the quotes of a
     mark are escaped. where: the members that it is for."""
@@ -138,6 +161,10 @@ class _Change(msgspec.Struct, frozen=True):
     of: Callable[[Raws], bool]
     marks: tuple[bytes, ...]
     where: tuple[str, ...] = ("messages",)
+
+
+def _marks(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(b'"%s"' % name.encode() for name in names)
 
 
 _CHANGES: Mapping[MessageQuirk, _Change] = {
@@ -149,7 +176,8 @@ _CHANGES: Mapping[MessageQuirk, _Change] = {
     "reasoning": _Change(_reasoning, (b'"reasoning_content"',)),
     "reasoning_as_part": _Change(_reasoning_as_part, (b'"reasoning_content"',)),
     "no_reasoning": _Change(_no_reasoning, (b'"reasoning_content"', b'"thinking_blocks"')),
-    "no_extensions": _Change(_no_extensions, tuple(b'"%s"' % name.encode() for name in _EXTENSIONS)),
+    "no_extensions": _Change(_no_extensions, _marks(_EXTENSIONS)),
+    "words_only": _Change(_words_only, _marks((*_OFTEN_NULL, *_TOLD))),
 }
 
 

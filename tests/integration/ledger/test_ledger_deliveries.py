@@ -96,6 +96,13 @@ async def waiting(sql: asyncpg.Connection) -> int:
     return await sql.fetchval("SELECT count(*) FROM ledger.arrivals")
 
 
+async def forgotten(sql: asyncpg.Connection) -> None:
+    """Until what was delivered is noted as such: killed before that, a ledger has it delivered again."""
+    async with asyncio.timeout(20):
+        while await waiting(sql):
+            await asyncio.sleep(0.02)
+
+
 async def test_without_a_receiver_nothing_is_noted(store, new_entry, sql) -> None:
     await store.write([new_entry()])
     assert await waiting(sql) == 0
@@ -113,9 +120,7 @@ async def test_every_entry_is_delivered_once_late_ones_too_and_then_forgotten(
     # What is kept already is not delivered again.
     await store.write([*entries, before])
     await until(lambda: len(receiver.got) >= len(entries))
-    async with asyncio.timeout(5):
-        while await waiting(sql):
-            await asyncio.sleep(0.02)
+    await forgotten(sql)
     assert Counter(receiver.got) == Counter(entry.dispatch_id for entry in entries)
 
 
@@ -182,7 +187,7 @@ async def test_a_batch_that_is_refused_is_set_aside_and_holds_up_nobody(
 
 
 async def test_of_several_ledgers_one_delivers_and_another_takes_over_when_it_is_lost(
-    store, new_entry, receiver, deliverer
+    store, new_entry, receiver, deliverer, sql
 ) -> None:
     ledgers = [await deliverer() for _ in range(3)]
     entries = [new_entry() for _ in range(60)]
@@ -193,6 +198,7 @@ async def test_of_several_ledgers_one_delivers_and_another_takes_over_when_it_is
 
     await asyncio.gather(write(), write())
     await until(lambda: len(receiver.got) >= 40)
+    await forgotten(sql)
     assert Counter(receiver.got) == Counter(entry.dispatch_id for entry in entries[:40])
     assert receiver.most_under_way == 1
     # Killed, each that holds it in its turn, without a word to anybody.
@@ -240,6 +246,18 @@ async def test_after_a_week_in_vain_it_is_given_up_and_a_sink_that_is_gone_is_fo
     await deliveries.register("test")
     assert await sql.fetchval("SELECT count(*) FROM ledger.arrivals WHERE sink = 'gone'") == 0
     assert [row["name"] for row in await sql.fetch("SELECT name FROM ledger.sinks")] == ["test"]
+
+
+async def test_what_retention_has_dropped_holds_up_nobody(store, new_entry, receiver, deliverer, sql) -> None:
+    await DeliveryStore(store.pool).register("test")
+    entries = [new_entry() for _ in range(3)]
+    await store.write(entries[:2])
+    await sql.execute("DELETE FROM ledger.entries WHERE dispatch_id = $1", uuid.UUID(bytes=entries[0].dispatch_id))
+    await store.write(entries[2:])
+    await deliverer()
+    await until(lambda: len(receiver.got) == 2)
+    assert receiver.got == [entry.dispatch_id for entry in entries[1:]]
+    await forgotten(sql)
 
 
 async def test_what_waits_travels_together_up_to_a_delivery(store, new_entry, receiver, deliverer) -> None:

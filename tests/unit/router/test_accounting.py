@@ -343,10 +343,11 @@ def test_a_stream_that_was_cut_is_billed_as_it_was_counted_and_no_more_than_is_h
     assert entry_of(call, msgspec.structs.replace(cut, held_nano_usd=None)).cost_nano_usd == 10_000
 
 
-def test_a_stream_that_was_cut_after_its_usage_had_come_is_billed_for_that() -> None:
+def test_a_stream_that_was_cut_after_its_usage_had_come_is_billed_for_that_as_the_cut_has_left_it() -> None:
     attempt = Attempt(deployment(), 1, 200, usage=REPORTED, counted_tokens=50)
-    entry = entry_of(request(held=10, stream=True), outcome(SUCCESS, attempt))
-    assert (entry.usage, entry.cost_nano_usd, entry.estimated) == (REPORTED, REPORTED_COST, False)
+    for held, cost in ((10**9, REPORTED_COST), (10, 10)):
+        entry = entry_of(request(held=held, stream=True), outcome(SUCCESS, attempt))
+        assert (entry.usage, entry.cost_nano_usd, entry.estimated) == (REPORTED, cost, True)
 
 
 def test_searches_are_billed_as_often_as_they_were_made() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from router.catalog import Deployment
 from router.dispatch import Dispatch
 from router.growth import Growth, can_grow
+from router.wire.openai.stream import ChatStream
 from services.errors import GatewayError, Reason
 from services.money import Rates
 from tests.engine_bench import Budget
@@ -156,3 +157,16 @@ def test_only_what_is_seen_to_the_last_token_may_grow() -> None:
     assert not can_grow(request, DEPLOYMENT, b'{"modalities":["text","audio"]}')
     assert not can_grow(request, Deployment("d", "g", "openai", "m", ""), b"{}")
     assert not can_grow(router_pb2.Open(hold=common_pb2.Hold(epoch="e")), DEPLOYMENT, b"{}")
+
+
+def test_what_came_in_one_read_beyond_the_cut_is_not_billed_though_its_usage_came_too() -> None:
+    _, dispatch, _ = scene(slice_tokens=100, bound=1_000, cap=10**6)
+    stream = ChatStream(DEPLOYMENT, show_usage=False)
+    dispatch.begin_attempt(DEPLOYMENT)
+    dispatch.streams(stream)
+    usage = {"prompt_tokens": 7, "completion_tokens": 300, "completion_tokens_details": {"reasoning_tokens": 250}}
+    stream.feed(events(300) + b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n")
+    billed = dispatch.cut(100)
+    assert billed == common_pb2.TokenUsage(input_tokens=7, output_tokens=100, reasoning_tokens=100)
+    dispatch.end_attempt()
+    assert dispatch.ended[0].usage == billed

@@ -72,6 +72,11 @@ def test_a_stream_is_asked_for_and_usage_shown_to_who_asked(options: dict[str, b
     assert request.show_usage is shown
 
 
+def allowing(*names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}
+
+
 @pytest.mark.parametrize(
     ("caller", "known", "limit", "expected"),
     [
@@ -300,6 +305,7 @@ def test_all_that_is_not_taken_is_named_at_once() -> None:
         ),
         ({"tools": [{"type": "custom"}]}, "tools[0]"),
         ({**TOOLS, "tool_choice": "sometimes"}, "tool_choice"),
+        ({**TOOLS, "tool_choice": allowing("ping", "unknown")}, "tool_choice"),
         ({**TOOLS, "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
         ({"reasoning_effort": "enormous"}, "reasoning_effort"),
         ({"response_format": {"type": "grammar"}}, "response_format.type"),

@@ -251,3 +251,10 @@ def test_a_claude_that_must_call_one_tool_at_most_is_told_both() -> None:
     body = sent({"messages": HI, "tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False})
     choice = {"type": "any", "disable_parallel_tool_use": True}
     assert body["additionalModelRequestFields"]["tool_choice"] == choice
+
+
+def test_a_strict_tool_that_bedrock_cannot_hold_to_is_described() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": True}
+    function = {"name": "f", "parameters": schema, "strict": True}
+    body = sent({"tools": [{"type": "function", "function": function}]}, "anthropic.claude-example-4-5-v1:0")
+    assert body["toolConfig"]["tools"] == [{"toolSpec": {"name": "f", "inputSchema": {"json": schema}}}]

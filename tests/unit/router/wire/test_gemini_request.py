@@ -81,6 +81,11 @@ def test_vertex_is_asked_in_its_own_place_and_a_key_is_of_its_express_mode() -> 
     assert request.headers["x-goog-api-key"] == "key"
 
 
+def allowing(*names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}
+
+
 @pytest.mark.parametrize(
     ("caller", "limit", "expected"),
     [
@@ -258,6 +263,7 @@ def test_what_it_does_not_take_is_refused_by_name_or_dropped(given: dict[str, An
         ({"tools": [{}]}, "tools[0]"),
         ({"tools": [PING, {"function": {}}]}, "tools[1].function"),
         ({**TOOLS, "tool_choice": "sometimes"}, "tool_choice"),
+        ({**TOOLS, "tool_choice": allowing("ping", "unknown")}, "tool_choice"),
         ({"reasoning_effort": "enormous"}, "reasoning_effort"),
         ({"thinking": {"budget_tokens": 5}}, "thinking"),
         ({"response_format": {"type": "grammar"}}, "response_format.type"),

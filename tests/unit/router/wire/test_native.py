@@ -300,6 +300,26 @@ def test_events_of_watsonx_reach_the_caller_without_their_numbers() -> None:
     assert end.error is not None
 
 
+def test_a_stream_without_end_is_given_up() -> None:
+    endless = b"data: {" + b" " * 1024 * 1024
+    for wire in ("watsonx", "replicate"):
+        _, end = run(wire, *[endless] * 9)
+        assert end.error is not None
+        assert end.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
+
+
+def test_nothing_is_read_of_a_stream_of_watsonx_that_is_over() -> None:
+    stream = WIRES["watsonx"](lambda: 7.0).stream(HttpRequest("POST", "", {}, b""), host("watsonx"))
+    assert stream.feed(sse({"errors": [{"message": "No more"}]}, "error")).error is not None
+    assert stream.feed(sse(CHUNK)).out == b""
+
+
+def test_an_answer_of_tgi_with_status_200_may_be_an_error() -> None:
+    with pytest.raises(GatewayError, match="No more") as caught:
+        WIRES["tgi"](lambda: 7.0).decode(b'{"error": "No more", "generated_text": "Hi"}', host("tgi"))
+    assert caught.value.provider == "tgi"
+
+
 @pytest.mark.parametrize(
     ("prediction", "reason", "words"),
     [

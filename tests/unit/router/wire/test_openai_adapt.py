@@ -231,6 +231,22 @@ class TestMessages:
         given = {**message, **own, "citations": [{}], "images": [], "tool_calls": [{**call, **own}]}, other
         assert messages_sent(deployment, "no_extensions", *given) == [message, other]
 
+    def test_of_openais_answers_only_the_words_go_back_to_hosts_that_are_strict(self, deployment: Deployment) -> None:
+        nulls = dict.fromkeys(("audio", "function_call", "tool_calls"))
+        part = {"type": "refusal", "refusal": "No."}
+        given = (
+            {"role": "assistant", "content": None, "refusal": "No.", "annotations": [{}], **nulls},
+            {"role": "assistant", "content": "So", "refusal": None, "parsed": {"a": 1}},
+            {"role": "assistant", "content": [{"type": "text", "text": "So"}, part]},
+            {"role": "assistant", "content": "", "refusal": "No.", "function_call": {"name": "f", "arguments": ""}},
+        )
+        assert messages_sent(deployment, "words_only", *given) == [
+            {"role": "assistant", "content": "No."},
+            {"role": "assistant", "content": "So"},
+            {"role": "assistant", "content": [{"type": "text", "text": "So"}, {"type": "text", "text": "No."}]},
+            {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": ""}},
+        ]
+
     def test_messages_without_anything_to_change_keep_their_bytes(self, deployment: Deployment) -> None:
         quirks = PROVIDERS["mistral"].quirks
         messages = b'[ {"role":"user" , "content":"\\u0041 developer"} ]'
@@ -256,7 +272,7 @@ json_values = st.recursive(
             st.sampled_from(
                 [
                     *("role", "content", "type", "text", "name", "reasoning_content", "cache_control", "function"),
-                    *("tool_calls", "extra_content", "images"),
+                    *("tool_calls", "extra_content", "images", "refusal", "annotations", "audio"),
                 ]
             ),
             inner,
