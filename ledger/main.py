@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
+from ledger.alerts.reporter import Reporter
 from ledger.alerts.service import AlertService
 from ledger.alerts.store import AlertStore
 from ledger.alerts.teller import Teller
@@ -22,6 +23,8 @@ from ledger.service import LedgerService
 from ledger.store import Store
 from ledger.writer import Writer
 from services.alert_channels import AlertChannels
+from services.alerting import SPEND_REPORTS
+from services.durations import parse
 from services.lifecycle import Role, Runtime
 from services.sender import Sender
 from services.transport import Handlers
@@ -46,6 +49,8 @@ def build(runtime: Runtime) -> Role:
         for line in alerting.left_out:
             log.warning("alerting_left_out", reason=line)
         beside.append(Teller(kept, AlertChannels(alerting, Sender()), log))
+        if SPEND_REPORTS in alerting.types:
+            beside.append(Reporter(store.query_spend, alerts.note, parse(alerting.report_frequency), time.time, log))
     return LedgerRole(store, keeper, LedgerService(store, writer, alerts), beside)
 
 

@@ -25,7 +25,7 @@ work. So a connection that could not be made in time is PROVIDER_UNAVAILABLE her
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -52,6 +52,8 @@ _SUCCEEDED = Reason.ERROR_REASON_UNSPECIFIED
 
 # What is added up of attempts: everything but the service tier.
 _COUNTS = tuple(name for name in common_pb2.TokenUsage.DESCRIPTOR.fields_by_name if name != "service_tier")
+
+_NEVER_MS = 1 << 62
 
 # Attempts that ended so were at work when they ended.
 _AT_WORK = frozenset(
@@ -112,9 +114,19 @@ class Log(Protocol):
 
 
 class Accounting:
-    """Writes entries to the outbox, and counts them."""
+    """Writes entries to the outbox, and counts them. slow: is told of calls that took longer than `slow_ms`."""
 
-    def __init__(self, outbox: Log, metrics: CallMetrics, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        outbox: Log,
+        metrics: CallMetrics,
+        log: FilteringBoundLogger,
+        *,
+        slow_ms: int | None = None,
+        slow: Callable[[ledger_pb2.Entry], None] | None = None,
+    ) -> None:
+        self._slow_ms = _NEVER_MS if slow_ms is None or slow is None else slow_ms
+        self._slow = slow
         self._outbox = outbox
         self._metrics = metrics
         self._log = log
@@ -159,6 +171,8 @@ class Accounting:
 
     def _write(self, entry: ledger_pb2.Entry) -> int:
         self._metrics.count(entry)
+        if entry.duration_ms > self._slow_ms and self._slow is not None:
+            self._slow(entry)
         try:
             return self._outbox.append(entry)
         except GatewayError as error:

@@ -160,7 +160,7 @@ class Engine:
                 dispatch.end_attempt(error.reason)
                 if len(dispatch.ended) < choice.attempt:
                     choice.error_reason = error.reason
-                selection.failed(deployment, error, alone=len(group) == 1)
+                selection.failed(deployment, error, offering, alone=len(group) == 1)
                 if dispatch.has_head or not may_try_another(error):
                     raise
                 if not may_repeat(error):

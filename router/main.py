@@ -8,15 +8,19 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from router.accounting import Accounting
+from router.alerts.direct import Direct
+from router.alerts.watch import Watch
 from router.call import Caller
 from router.catalog import Catalog, Deployment
 from router.catalog import build as build_catalog
 from router.credentials import Credentials
+from router.delivery import CONSUMER as LEDGER_CONSUMER
 from router.delivery import LedgerDelivery
 from router.engine import Engine
 from router.estimates import Estimates
@@ -29,16 +33,19 @@ from router.outbox import Adoption, Outbox
 from router.providers.prices import load_price_table
 from router.routing.health import Health
 from router.routing.plan import Policy
-from router.selection import STRATEGIES, Selection
+from router.selection import STRATEGIES, Observer, Selection
 from router.service import InferenceService
 from router.settlement import Settlement
 from router.transport import HttpTransport
 from router.wire import WHOLE_WIRES, WIRES
+from services.alert_channels import AlertChannels
 from services.errors import unavailable
 from services.ids import IdMint
 from services.lifecycle import Runtime
 from services.methods import CHECK_HEALTH, ESTIMATE_COST, INFERENCE, PRICE_USAGES
+from services.notices import Notices
 from services.router_settings import RouterSettings
+from services.sender import Sender
 from services.transport import Handlers
 
 # Of the 10 s that a role has to stop: open calls first, then what they left in the outbox.
@@ -57,6 +64,9 @@ class _Parts:
     transport: HttpTransport
     credentials: Credentials
     engine: Engine
+    # What runs beside, where operators are told.
+    watching: Sequence[Callable[[], Coroutine[None, None, NoReturn]]]
+    direct: Direct | None
     # An engine over another catalog.
     engine_over: Callable[[Callable[[], Catalog], Selection], Engine]
 
@@ -72,6 +82,7 @@ class Router:
         self._health = HealthChecks(lambda: self._catalog, self._run_at, IdMint())
         self._estimates = Estimates(lambda: self._catalog)
         self._parts: _Parts | None = None
+        self._watching: list[asyncio.Task[NoReturn]] = []
 
     @property
     def handlers(self) -> Handlers:
@@ -95,6 +106,7 @@ class Router:
         await parts.adoption.start()
         await parts.delivery.start()
         await parts.settlement.start()
+        self._watching = [asyncio.get_running_loop().create_task(run()) for run in parts.watching]
 
     async def stop(self) -> None:
         """Let open calls end, deliver what they left, then end."""
@@ -102,6 +114,11 @@ class Router:
         if parts is None:
             return
         await self._health.stop()
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        if parts.direct is not None:
+            await parts.direct.close()
         await self._service.drain(DRAIN_SECONDS)
         await parts.adoption.stop()
         await asyncio.gather(parts.settlement.stop(DELIVER_SECONDS), parts.delivery.stop(DELIVER_SECONDS))
@@ -129,7 +146,14 @@ class Router:
         credentials = Credentials(os.environ)
         mock = MockTransport(lambda: uuid.uuid4().hex, time.time)
         extensions = Extensions(self._live)
-        accounting = Accounting(outbox, CallMetrics(runtime.registry), runtime.log)
+        watch, watching, direct = self._make_watch(outbox)
+        accounting = Accounting(
+            outbox,
+            CallMetrics(runtime.registry),
+            runtime.log,
+            slow_ms=watch.slow_ms if watch is not None else None,
+            slow=watch.slow if watch is not None else None,
+        )
 
         wires = {name: make(time.time) for name, make in WIRES.items()}
 
@@ -163,12 +187,35 @@ class Router:
             ),
             transport=transport,
             credentials=credentials,
-            engine=engine_over(lambda: self._catalog, _selection(runtime.config.router_settings)),
+            engine=engine_over(lambda: self._catalog, _selection(runtime.config.router_settings, watch)),
             engine_over=engine_over,
+            watching=watching,
+            direct=direct,
         )
 
+    def _make_watch(
+        self, outbox: Outbox
+    ) -> tuple[Watch | None, Sequence[Callable[[], Coroutine[None, None, NoReturn]]], Direct | None]:
+        """Who looks for what operators are told, what it runs, and who tells them without a ledger."""
+        runtime = self._runtime
+        alerting = runtime.config.general_settings.alerting
+        if alerting is None:
+            return None, (), None
+        direct = Direct(AlertChannels(alerting, Sender()), time.monotonic, runtime.log)
+        notices = Notices(runtime.channels["ledger"], runtime.log, direct.tell)
+        watch = Watch(
+            alerting=alerting,
+            cooldown_seconds=runtime.config.router_settings.cooldown_time,
+            tell=notices.tell,
+            clock=time.monotonic,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            log=runtime.log,
+        )
+        look = functools.partial(watch.run, self._service.unanswered, lambda: outbox.waiting(LEDGER_CONSUMER))
+        return watch, (notices.run, look), direct
 
-def _selection(settings: RouterSettings) -> Selection:
+
+def _selection(settings: RouterSettings, observer: Observer | None = None) -> Selection:
     fallbacks = dict(settings.fallbacks)
     if settings.default_fallbacks:
         fallbacks.setdefault("*", settings.default_fallbacks)
@@ -185,6 +232,7 @@ def _selection(settings: RouterSettings) -> Selection:
         health=Health(cooldown_seconds=settings.cooldown_time, allowed_fails=settings.allowed_fails),
         randomness=random.SystemRandom(),
         clock=time.monotonic,
+        observer=observer,
     )
 
 

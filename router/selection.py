@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Protocol
 
 from gateway.v1 import ledger_pb2
 
@@ -18,8 +19,18 @@ LEAST_BUSY = "least-busy"
 STRATEGIES = ("simple-shuffle", LEAST_BUSY)
 
 
+class Observer(Protocol):
+    """Who wants to know how deployments do."""
+
+    def failed(self, deployment: Deployment, error: GatewayError, awake: Sequence[str], *, alone: bool) -> None:
+        """One has failed so that it rests, or would if it were not alone. awake: those of its group that do not."""
+
+    def answered(self, deployment: Deployment) -> None:
+        """One has answered that had failed before."""
+
+
 class Selection:
-    """Of one router process. clock: seconds that only go forward."""
+    """Of one router process. clock: seconds that only go forward. observer: is told of what fails and answers again."""
 
     def __init__(
         self,
@@ -29,7 +40,9 @@ class Selection:
         health: Health,
         randomness: Randomness,
         clock: Callable[[], float],
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self.policy = policy
         self._by_load = strategy == LEAST_BUSY
         # The one that is acted on.
@@ -80,11 +93,15 @@ class Selection:
 
     def succeeded(self, deployment: Deployment) -> None:
         """It was answered."""
-        self._health.succeeded(deployment.id, self._clock())
+        if self._health.succeeded(deployment.id, self._clock()) and self._observer is not None:
+            self._observer.answered(deployment)
 
-    def failed(self, deployment: Deployment, error: GatewayError, *, alone: bool) -> None:
-        """It failed. alone: its group has no other deployment."""
-        self._health.failed(deployment.id, error, self._clock(), alone=alone)
+    def failed(self, deployment: Deployment, error: GatewayError, group: Sequence[Deployment], *, alone: bool) -> None:
+        """It failed. group: those that offer what was asked for; alone: no other of them could be chosen."""
+        now = self._clock()
+        if self._health.failed(deployment.id, error, now, alone=alone) and self._observer is not None:
+            awake = [each.id for each in group if not self._health.rests_for(each.id, now)]
+            self._observer.failed(deployment, error, awake, alone=len(group) == 1)
 
     def pause_seconds(self, error: GatewayError, repeats: int) -> float:
         """How long to wait before the group is tried again, for the n-th time (from 0)."""

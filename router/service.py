@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from gateway.v1 import common_pb2, router_pb2
 from structlog.typing import FilteringBoundLogger
@@ -33,6 +33,7 @@ class InboundCall:
         "_received",
         "_uncredited",
         "_window",
+        "has_head",
         "number",
         "request",
         "task",
@@ -42,6 +43,7 @@ class InboundCall:
         self.number = number
         self.request = request
         self.task: asyncio.Task[None] | None = None
+        self.has_head = False
         self._link = link
         self._window = Window(CALL_BYTES, link_window)
         body = request.body
@@ -69,6 +71,7 @@ class InboundCall:
         self._send(frame, urgent=False)
 
     def head(self, head: router_pb2.Head, *, urgent: bool = True) -> None:
+        self.has_head = True
         frame = router_pb2.RouterFrame(call=self.number)
         frame.head.CopyFrom(head)
         self._send(frame, urgent=urgent)
@@ -176,6 +179,11 @@ class InferenceService:
             # The edge is gone, and its callers with it: what runs for them is cancelled, and billed.
             for call in list(calls.values()):
                 call.cancel()
+
+    def unanswered(self) -> Iterator[router_pb2.Open]:
+        """What is open, and of whose answer nothing has come."""
+        for calls in self._sessions.values():
+            yield from (call.request for call in calls.values() if not call.has_head)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Ask the edges for no more calls, and wait for those that are open; then cancel what is left, and end."""

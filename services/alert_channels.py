@@ -7,6 +7,7 @@ import smtplib
 import ssl
 from collections.abc import Mapping
 from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
 from typing import Protocol
 
 import msgspec
@@ -71,6 +72,8 @@ class Email:
         message["From"] = self._mail.sender
         message["To"] = ", ".join(self._mail.receivers)
         message["Subject"] = " ".join(alert.title.split())
+        message["Date"] = formatdate()
+        message["Message-ID"] = make_msgid(domain=self._mail.sender.rpartition("@")[2])
         message.set_content(alert.text)
         try:
             await asyncio.to_thread(self._send, message)

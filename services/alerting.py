@@ -113,9 +113,12 @@ def _frequency(general: Section) -> str:
     name = "spend_report_frequency"
     text = general.text(name) or REPORT_FREQUENCY
     try:
-        durations.parse(text)
-    except ValueError as error:
-        raise ConfigError(general.place_of(name), "expected a number and one of h, d, w, mo, such as 7d") from error
+        # Sums are kept by the hour.
+        is_whole = durations.parse(text).unit in ("h", "d", "w", "mo")
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ConfigError(general.place_of(name), "expected a number and one of h, d, w, mo, such as 7d")
     return text
 
 

@@ -192,7 +192,9 @@ READ: Mapping[str, Mapping[str, Key]] = {
             "`cooldown_deployment`, `outage_alerts`, `ledger_lag`. Default: all of these.",
         ),
         "alert_to_webhook_url": Key("{type: URL, or list of URLs}", "Slack's webhooks of single types."),
-        "spend_report_frequency": Key(_DURATION, "What a spend report is of; it comes at its end. Default `7d`."),
+        "spend_report_frequency": Key(
+            "`12h`, `1d`, `7d`, `1mo`", "What a spend report is of; it comes when that is over. Default `7d`."
+        ),
         "alerting_args": Key(
             "mapping",
             "`ledger_lag_threshold`: seconds that entries may wait for the ledger, default 120. `email_to`: whom mail "

@@ -26,7 +26,7 @@ PAUSE_SECONDS = 5.0
 
 
 class Notices:
-    """on_away: what is done, once, with each alert that the ledger did not take; whether it was told so."""
+    """on_away: what is done with an alert that no ledger takes, again and again; whether it was told so."""
 
     def __init__(
         self,
@@ -40,17 +40,18 @@ class Notices:
         self._on_away = on_away
         self._pause_seconds = pause_seconds
         self._waiting: deque[Alert] = deque()
-        # How many of them, from the oldest on, `on_away` has seen.
-        self._seen = 0
+        self._keys: set[str] = set()
         self._news = asyncio.Event()
 
     def tell(self, alert: Alert) -> None:
-        """Have an alert told, soon."""
+        """Have an alert told, soon; nothing happens when it waits already."""
+        if alert.key in self._keys:
+            return
         if len(self._waiting) >= MAX_WAITING:
-            lost = self._waiting.popleft()
-            self._seen = max(0, self._seen - 1)
+            lost = self._take_oldest()
             self._log.warning("alert_lost", key=lost.key, title=lost.title)
         self._waiting.append(alert)
+        self._keys.add(alert.key)
         self._news.set()
 
     async def run(self) -> NoReturn:
@@ -77,13 +78,17 @@ class Notices:
         taken = {id(alert) for alert in alerts}
         # What came meanwhile may have made the oldest give way.
         while self._waiting and id(self._waiting[0]) in taken:
-            self._waiting.popleft()
-            self._seen = max(0, self._seen - 1)
+            self._take_oldest()
         return True
+
+    def _take_oldest(self) -> Alert:
+        alert = self._waiting.popleft()
+        self._keys.discard(alert.key)
+        return alert
 
     async def _tell_otherwise(self) -> None:
         if self._on_away is None:
             return
-        for alert in list(islice(self._waiting, self._seen, self._seen + MOST)):
-            alert.told = await self._on_away(alert)
-            self._seen += 1
+        for alert in list(self._waiting):
+            if not alert.told:
+                alert.told = await self._on_away(alert)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from email import message_from_string
@@ -23,9 +24,14 @@ class Told:
     base_url: str = ""
     smtp_port: int = 0
     status: int = 200
+    # The path under which nothing is ever answered.
+    hangs: str = ""
     refused: int = 0
     slack: list[dict[str, Any]] = field(default_factory=list)
     webhook: list[dict[str, Any]] = field(default_factory=list)
+    # What the mail server upgrades with, and how often it has; None: it does not offer it.
+    tls: ssl.SSLContext | None = None
+    upgrades: int = 0
     mails: list[Message] = field(default_factory=list)
     # How often somebody has logged in, and with what.
     logins: list[str] = field(default_factory=list)
@@ -54,6 +60,8 @@ class Told:
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if request.path == self.hangs:
+            await asyncio.sleep(3600)
         if self.status != 200:
             self.refused += 1
         else:
@@ -70,7 +78,11 @@ class Told:
         while line := (await reader.readline()).decode().strip():
             word = line.split()[0].upper()
             if word == "EHLO":
-                say("250-here\r\n250 AUTH PLAIN")
+                say("250-here\r\n" + ("250-STARTTLS\r\n" if self.tls is not None else "") + "250 AUTH PLAIN")
+            elif word == "STARTTLS" and self.tls is not None:
+                say("220 go on")
+                await writer.start_tls(self.tls)
+                self.upgrades += 1
             elif word == "AUTH":
                 self.logins.append(line)
                 say("235 welcome")
@@ -95,7 +107,7 @@ async def told() -> AsyncIterator[Told]:
     made = Told()
     app = web.Application()
     app.router.add_post("/{path:.*}", made.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -81,7 +81,9 @@ def filled(own: Terms, others: Iterable[Terms | None]) -> Terms:
             name: getattr(own, name) or getattr(other, name) for name in ("models", "budget_limits", "model_terms")
         }
         money = {}
-        if own.max_budget_nano_usd is None:
+        takes_soft = own.soft_budget_nano_usd is None and other.soft_budget_nano_usd is not None
+        # A soft budget without another has its period, too.
+        if own.max_budget_nano_usd is None and (other.max_budget_nano_usd is not None or takes_soft):
             money = {"max_budget_nano_usd": other.max_budget_nano_usd, "budget_duration": other.budget_duration}
         own = msgspec.structs.replace(own, shadow=own.shadow or other.shadow, **limits, **lists, **money)
     return own

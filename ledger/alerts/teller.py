@@ -18,7 +18,7 @@ from services.sender import Later
 
 # Between two looks.
 IDLE_SECONDS = 1.0
-# At once; channels bound how many they take.
+# At once.
 MOST = 10
 # Longer than any channel's own limit.
 TELL_SECONDS = 30.0
@@ -50,6 +50,8 @@ class Teller:
         self._max_attempts = max_attempts
         self._forgot_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
+        # What is being told: a receiver that hangs keeps no other.
+        self._telling: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin, in the background."""
@@ -58,8 +60,9 @@ class Teller:
     async def stop(self) -> None:
         """End; what is being told comes again from whoever is next."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            for task in (self._task, *self._telling):
+                task.cancel()
+            await asyncio.wait({self._task, *self._telling})
         await self._channels.close()
 
     async def _run(self) -> None:
@@ -79,8 +82,12 @@ class Teller:
         if now - self._forgot_at > FORGET_EVERY_SECONDS:
             await self._store.forget(KEPT_DAYS)
             self._forgot_at = now
-        waiting = await self._store.take(MOST, HOLD_SECONDS)
-        await asyncio.gather(*map(self._tell, waiting))
+        room = MOST - len(self._telling)
+        waiting = await self._store.take(room, HOLD_SECONDS) if room else []
+        for each in waiting:
+            task = asyncio.get_running_loop().create_task(self._tell(each))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
         return len(waiting)
 
     async def _tell(self, waiting: Waiting) -> None:

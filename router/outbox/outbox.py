@@ -156,6 +156,10 @@ class Outbox:
             cursor.waiters.append((self._last_entry, waiter))
             await waiter
 
+    def waiting(self, consumer: str) -> tuple[int, int]:
+        """The sequences of the youngest entry, and of the last one that a consumer has acknowledged."""
+        return self._last_entry, min(self._last_entry, self._cursors[consumer].acked)
+
     def close(self) -> None:
         """Write what is pending. The folder goes away if all has arrived, and else waits for who takes it over."""
         self._journal.close(self._last_entry)

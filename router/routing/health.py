@@ -54,30 +54,32 @@ class Health:
         self._allowed_fails = allowed_fails
         self._records: dict[str, _Record] = {}
 
-    def succeeded(self, deployment_id: str, now: float) -> None:
-        """A call was answered. Kept only for those that have failed before: all others need no record."""
+    def succeeded(self, deployment_id: str, now: float) -> bool:
+        """A call was answered; whether the deployment has failed before. All others need no record."""
         record = self._records.get(deployment_id)
-        if record is not None:
-            record.calls.append((now, False))
+        if record is None:
+            return False
+        record.calls.append((now, False))
+        return True
 
-    def failed(self, deployment_id: str, error: GatewayError, now: float, *, alone: bool) -> None:
-        """A call failed. alone: its group has no other deployment."""
+    def failed(self, deployment_id: str, error: GatewayError, now: float, *, alone: bool) -> bool:
+        """A call failed; whether the deployment rests now, or would if it could. alone: its group has no other."""
         at_once = error.reason in _AT_ONCE or (
             error.reason == Reason.ERROR_REASON_PROVIDER_UNAVAILABLE and error.provider_status == 0
         )
         if not (at_once or error.reason in _COUNTED):
-            return
+            return False
         record = self._records.setdefault(deployment_id, _Record())
         record.calls.append((now, True))
-        if alone or not self._cooldown_seconds:
-            return
-        if (
+        rests = (
             self._too_many(record, now)
             if self._allowed_fails is not None
             else at_once or self._mostly_failing(record, now)
-        ):
+        )
+        if rests and not alone and self._cooldown_seconds:
             asked = min(error.retry_after_seconds or 0.0, LONGEST_REST_SECONDS)
             record.rests_until = now + (asked or self._cooldown_seconds)
+        return rests
 
     def rests_for(self, deployment_id: str, now: float) -> float:
         """Seconds until it is tried again; 0: it is awake."""

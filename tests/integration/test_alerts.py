@@ -66,7 +66,13 @@ async def test_budgets_that_near_their_end_are_told_of_once(stack, fake_provider
         statuses = [*await chat(client, key, 4), *await chat(other, key, 4)]
         assert 422 in statuses
         await until(lambda: told.events("budget_crossed"))
-        # Both keystores have looked again by then.
+        # Keystores that know of nothing notice the same again, both of them.
+        for name in ("keystore", "keystore-2"):
+            await gateway.kill(name)
+        for name in ("keystore", "keystore-2"):
+            await gateway.start(name)
+        for each in (client, other):
+            assert 422 in await chat(each, key, 3)
         await asyncio.sleep(8)
         await until(lambda: len(told.slack) == len(told.webhook) == len(told.mails))
         kept = (await client.get("/alerts")).json()["alerts"]
@@ -94,3 +100,69 @@ async def test_budgets_that_near_their_end_are_told_of_once(stack, fake_provider
     assert refused.status_code in (401, 403)
     secrets = (key, one["token"], gateway.master_key, PROMPT, "very-secret", "internal-token-of-this-test")
     assert not [secret for secret in secrets if secret in told.everything() + str(kept)]
+
+
+ROUTER_CONFIG = """
+model_list:
+  - model_name: gpt
+    litellm_params: {{model: openai/upstream, api_base: "{base}", api_key: sk-of-the-provider}}
+  - model_name: pair
+    litellm_params: {{model: openai/first, api_base: "{base}", api_key: sk-of-the-provider}}
+  - model_name: pair
+    litellm_params: {{model: openai/second, api_base: "{base}", api_key: sk-of-the-provider}}
+router_settings: {{cooldown_time: 1, num_retries: 1}}
+general_settings:
+  alerting: [slack, webhook, email]
+  alerting_threshold: 1
+  alerting_args: {{ledger_lag_threshold: 2}}
+"""
+
+
+async def test_what_routers_notice_is_told(stack, fake_provider, told: Told) -> None:
+    """One after the other: a call that hangs and is slow, a group that is out and comes back, a ledger that is away."""
+    gateway = await stack(ROUTER_CONFIG.format(base=fake_provider.base_url), shape="split", environ=told.environ)
+    async with client_of(gateway) as client:
+
+        async def call(model: str) -> int:
+            return (await client.post("/v1/chat/completions", json={**CHAT, "model": model})).status_code
+
+        fake_provider.behave("upstream", Behaviour(head_delay_seconds=5), Behaviour())
+        assert await asyncio.gather(call("gpt"), call("pair")) == [200, 200]
+        await until(lambda: told.events("slow_request") and told.events("hanging_requests"))
+        (slow,), (hanging,) = map(told.events, ("slow_request", "hanging_requests"))
+        assert (slow["model_group"], hanging["model_group"], hanging["calls"]) == ("gpt", "gpt", 1)
+        assert slow["seconds"] >= 5
+        assert slow["request_id"] == hanging["request_id"]
+
+        out = Behaviour(status=401, body=b'{"error": {"message": "sk-of-the-provider is wrong"}}')
+        fake_provider.behave("first", out)
+        while not told.events("deployment_out"):
+            assert await call("pair") == 200
+            await asyncio.sleep(0.2)
+        assert told.events("deployment_out")[0]["model"] == "openai/first"
+        assert not told.events("group_out")
+        fake_provider.behave("second", out)
+        while not told.events("group_out"):
+            assert await call("pair") != 200
+            await asyncio.sleep(0.2)
+        fake_provider.behave("first", Behaviour())
+        fake_provider.behave("second", Behaviour())
+        while not (told.events("group_back") and told.events("deployment_back")):
+            await call("pair")
+            await asyncio.sleep(0.2)
+
+        assert await gateway.stop("ledger") == 0
+        assert await call("gpt") == 200
+        # No ledger is there to tell it.
+        await until(lambda: told.events("ledger_lag") and [each for each in told.mails if "lags" in each["Subject"]])
+        await gateway.start("ledger")
+        await until(lambda: told.events("ledger_lag_over"))
+        await until(lambda: len(told.slack) == len(told.webhook) == len(told.mails))
+        kept = (await client.get("/alerts?type=ledger_lag")).json()["alerts"]
+    assert sorted(row["channel"] for row in kept) == ["email", "email", "slack", "slack", "webhook", "webhook"]
+    assert all(row["delivered_at"] for row in kept)
+    once = ("slow_request", "hanging_requests", "group_out", "group_back", "ledger_lag", "ledger_lag_over")
+    assert {name: len(told.events(name)) for name in once} == dict.fromkeys(once, 1)
+    assert {mail["To"] for mail in told.mails} == {"gateway@example.com"}
+    secrets = ("sk-of-the-provider", gateway.master_key, PROMPT, "very-secret", fake_provider.base_url)
+    assert not [secret for secret in secrets if secret in told.everything()]

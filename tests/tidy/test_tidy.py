@@ -39,6 +39,8 @@ RIMS: Mapping[str, str] = {
     "keystore/reconciler.py::run": "a task that must live as long as its process",
     "keystore/rotation.py::run": "a task that must live as long as its process",
     "ledger/delivery/deliverer.py::_run": "a task that must live as long as its process",
+    "router/alerts/watch.py::run": "the rim of one look; there is another",
+    "ledger/alerts/reporter.py::_run": "the rim of one look; there is another",
     "ledger/alerts/teller.py::_run": "the rim of one look; there is another",
     "ledger/alerts/teller.py::_tell": "the rim of one delivery; the others go on",
     "keystore/budget_watch.py::run": "the rim of one look; there is another",

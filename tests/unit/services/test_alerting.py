@@ -62,6 +62,7 @@ def test_what_a_process_has_no_address_for_is_left_out_and_named() -> None:
     [
         "alerting_threshold: 0",
         "spend_report_frequency: often",
+        "spend_report_frequency: 30m",
         "alert_to_webhook_url: {outage_alerts: nowhere}",
         "alerting_args: {ledger_lag_threshold: never}",
     ],

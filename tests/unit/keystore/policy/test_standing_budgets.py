@@ -223,3 +223,15 @@ class TestShadows:
         assert scene.applied(scene.key(terms=Terms(max_budget_nano_usd=3, budget_id="b"))).budgets == (
             Budget("key:k", 3),
         )
+
+
+def test_a_soft_budget_is_told_with_the_first_budget_or_alone_and_never_refuses() -> None:
+    both = Scene(team(max_budget_nano_usd=10, soft_budget_nano_usd=5, budget_duration="1d"))
+    (account,) = both.applied(both.key(team_id="t")).accounts
+    assert (account.soft_nano_usd, account.counts, both.applied(None).soft) == (5, True, ())
+    alone = Scene(team(soft_budget_nano_usd=5, budget_duration="1d"))
+    found = alone.applied(alone.key(team_id="t"))
+    assert (found.accounts, found.budgets) == ((), ())
+    (account,) = found.soft
+    assert (account.budget.scope, account.soft_nano_usd, account.counts) == (f"team:t@{DAY[0]}-{DAY[1]}", 5, False)
+    assert alone.applied(alone.key(team_id="t"), at_ms=DAY[1]).soft[0].budget.scope != account.budget.scope

@@ -30,8 +30,15 @@ terms = st.builds(
 @given(terms)
 def test_of_nobody_else_nothing_is_taken(own: Terms) -> None:
     assert filled(own, ()) == filled(own, (None, None)) == own
-    period = own.budget_duration if own.max_budget_nano_usd is not None else ""
-    assert filled(own, [NONE]) == msgspec.structs.replace(own, budget_duration=period)
+    assert filled(own, [NONE]) == own
+
+
+@given(terms)
+def test_a_soft_budget_without_another_keeps_its_period(own: Terms) -> None:
+    soft = msgspec.structs.replace(own, max_budget_nano_usd=None, soft_budget_nano_usd=3)
+    unset = msgspec.structs.replace(NONE, rpm_limit=1)
+    assert filled(soft, [unset]).budget_duration == own.budget_duration
+    assert filled(unset, [soft]).budget_duration == own.budget_duration
 
 
 @given(terms, st.lists(terms, max_size=3))

@@ -30,6 +30,15 @@ def test_one_that_is_alone_never_rests() -> None:
     assert health.rests_for("d", 100.0) == 0
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_who_asks_is_told_of_a_rest_even_of_one_that_does_not_take_it(alone: bool) -> None:
+    health = Health()
+    assert [health.failed("d", BROKEN, 100.0, alone=alone) for _ in range(5)] == [False] * 4 + [True]
+    assert health.failed("other", UNREACHABLE, 100.0, alone=alone)
+    assert not health.succeeded("never failed", 100.0)
+    assert health.succeeded("other", 100.0)
+
+
 def test_a_single_5xx_is_forgiven_most_of_five_are_not() -> None:
     health = Health()
     for moment in range(4):
