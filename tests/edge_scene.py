@@ -33,6 +33,7 @@ from services.methods import (
     ESTIMATE_COST,
     EXPORT_ENTRIES,
     INFERENCE,
+    LIST_ALERTS,
     LIST_ENTRIES,
     PRICE_USAGES,
     QUERY_SPEND,
@@ -122,7 +123,16 @@ class Scene:
             self.exported.append(request)
             return await self.page(request) if self.page is not None else ledger_pb2.ExportEntriesResponse()
 
-        return {QUERY_SPEND: query, LIST_ENTRIES: list_entries, EXPORT_ENTRIES: export, REPRICE: reprice}
+        async def alerts(request: ledger_pb2.ListAlertsRequest) -> ledger_pb2.ListAlertsResponse:
+            return ledger_pb2.ListAlertsResponse()
+
+        return {
+            QUERY_SPEND: query,
+            LIST_ENTRIES: list_entries,
+            LIST_ALERTS: alerts,
+            EXPORT_ENTRIES: export,
+            REPRICE: reprice,
+        }
 
     def router(self) -> Handlers:
         catalog = common_pb2.Catalog(

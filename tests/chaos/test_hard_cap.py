@@ -35,7 +35,9 @@ CALLS = 1_000
 LEAST_OUTPUT_USD = 16 * 0.001
 SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))]
 
-_REFUSED = re.compile(r"Current cost: ([\d.]+), Max budget: ([\d.]+)(?:, held for calls under way: ([\d.]+))?")
+_REFUSED = re.compile(
+    r"(?:Current cost: |Spend=)([\d.]+), (?:Max budget: |Budget=)([\d.]+)(?:, held for calls under way: ([\d.]+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
