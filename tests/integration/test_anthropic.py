@@ -105,3 +105,20 @@ async def test_claudes_refusals_are_openais_errors(client: openai.AsyncOpenAI, f
     fake_provider.behave("upstream", Behaviour(500, {}, b"{}"))
     with pytest.raises(openai.BadRequestError, match="max_tokens: too large"):
         await client.chat.completions.create(model="claude-3-5-sonnet", messages=MESSAGES)
+
+
+async def test_a_key_may_say_that_parameters_are_dropped_which_its_provider_does_not_take(
+    client: openai.AsyncOpenAI, fake_provider: FakeProvider
+) -> None:
+    fake_provider.behave(MODEL, answers("text.json"))
+    asked = {"model": "claude-3-5-sonnet", "messages": MESSAGES, "logit_bias": {"50256": -100}}
+    for drops, status in ((True, 200), (False, 400), (None, 400)):
+        made = await client.post("/key/generate", body={"drop_params": drops}, cast_to=object)
+        key = client.with_options(api_key=made["key"])
+        try:
+            answer = await key.chat.completions.with_raw_response.create(**asked)
+        except openai.BadRequestError as refused:
+            assert (status, "logit_bias" in str(refused)) == (400, True)
+        else:
+            assert (status, answer.headers["x-tollhouse-dropped-params"]) == (200, "logit_bias")
+    assert len(fake_provider.seen) == 1
