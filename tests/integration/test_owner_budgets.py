@@ -94,6 +94,13 @@ async def admin(gateway: Gateway) -> AsyncIterator[Admin]:
     await admin.close()
 
 
+async def within_a_minute(seconds: float) -> None:
+    """Returns when so much is left of the minute of the clock, which limits count by."""
+    left = 60 - time.time() % 60
+    if left < seconds:
+        await asyncio.sleep(left + 0.1)
+
+
 def new_id(kind: str) -> str:
     return f"{kind}/{uuid4().hex[:8]} é"
 
@@ -223,8 +230,7 @@ async def test_spend_that_is_reset_and_a_budget_that_is_raised_for_a_while_let_c
 @pytest.mark.parametrize("make", [of_team, of_user, of_customer, of_organization], ids=lambda make: make.__name__)
 async def test_requests_a_minute_of_each_are_exact_over_edges_and_keystores(admin: Admin, make: Any) -> None:
     made = await make(admin, rpm_limit=5)
-    # Not over the end of a minute.
-    await asyncio.sleep(max(0, 5 - (60 - time.time() % 60)))
+    await within_a_minute(5)
     answers = await asyncio.gather(*(admin.call(made["key"], **made.get("call", {})) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 15
     refused = next(answer for answer in answers if answer.status_code == 429)
@@ -232,9 +238,43 @@ async def test_requests_a_minute_of_each_are_exact_over_edges_and_keystores(admi
     assert refused.json()["error"]["type"] == "throttling_error"
 
 
+@pytest.mark.parametrize(
+    ("make", "scope"),
+    [(of_team, "team"), (of_user, "user"), (of_customer, "end_user"), (of_organization, "organization")],
+)
+@pytest.mark.parametrize(
+    ("limit", "kind"),
+    [
+        ("rpm_limit", "requests"),
+        ("tpm_limit", "tokens"),
+        ("max_parallel_requests", "max_parallel_requests"),
+    ],
+)
+async def test_a_limit_of_nothing_lets_nothing_pass_and_the_headers_say_whose_it_is(
+    admin: Admin, make: Any, scope: str, limit: str, kind: str
+) -> None:
+    made = await make(admin, **{limit: 0})
+    refused = await admin.call(made["key"], **made.get("call", {}))
+    assert refused.status_code == 429
+    assert refused.headers["rate_limit_type"] == kind
+    assert refused.headers[f"x-ratelimit-{scope}-limit-{kind}"] == "0"
+    assert refused.headers[f"x-ratelimit-{scope}-remaining-{kind}"] == "0"
+
+
+async def test_tokens_of_a_team_are_estimated_and_trued_up(admin: Admin) -> None:
+    made = await of_team(admin, tpm_limit=100)
+    await within_a_minute(5)
+    statuses = []
+    for _ in range(4):
+        statuses.append((await admin.call(made["key"])).status_code)
+        # Each is estimated at 38 or so, and comes to 30.
+        await asyncio.sleep(0.5)
+    assert statuses == [200, 200, 200, 429]
+
+
 async def test_a_model_of_a_key_has_limits_of_its_own(admin: Admin) -> None:
     key = await admin.key(model_rpm_limit={"gpt": 2}, model_tpm_limit={"other": 1_000_000})
-    await asyncio.sleep(max(0, 5 - (60 - time.time() % 60)))
+    await within_a_minute(5)
     assert [(await admin.call(key)).status_code for _ in range(3)] == [200, 200, 429]
     refused = await admin.call(key)
     assert "model_per_key" in refused.json()["error"]["message"]
@@ -244,7 +284,7 @@ async def test_a_model_of_a_key_has_limits_of_its_own(admin: Admin) -> None:
 
 async def test_teams_without_limits_have_those_of_the_configuration(admin: Admin) -> None:
     made = await of_team(admin)
-    await asyncio.sleep(max(0, 8 - (60 - time.time() % 60)))
+    await within_a_minute(8)
     answers = await asyncio.gather(*(admin.call(made["key"]) for _ in range(60)))
     assert sorted(answer.status_code for answer in answers) == [200] * 50 + [429] * 10
 
