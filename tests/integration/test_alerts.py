@@ -78,7 +78,9 @@ async def test_budgets_that_near_their_end_are_told_of_once(stack, fake_provider
         kept = (await client.get("/alerts")).json()["alerts"]
         page = (await client.get("/alerts?page_size=2&type=budget_alerts")).json()["alerts"]
         refused = await client.get("/alerts", headers={"Authorization": f"Bearer {key}"})
-    (near,), (used,), (soft,) = map(told.events, ("threshold_crossed", "budget_crossed", "soft_budget_crossed"))
+    (near, *nearer), (used,), (soft,) = map(told.events, ("threshold_crossed", "budget_crossed", "soft_budget_crossed"))
+    # Of several thresholds that are crossed between two looks the highest is told: the next may have been one apart.
+    assert [each["percent"] for each in nearer] in ([], [95])
     assert (near["event_group"], near["key_name"], near["percent"]) == ("key", one["key_name"], 85)
     assert near["max_budget"] == budget
     assert 0.85 * budget <= near["spend"] < budget

@@ -25,7 +25,7 @@ def test_those_who_rest_are_the_ones_that_are_not_chosen() -> None:
     selection = selection_by("simple-shuffle")
     assert selection.resting_seconds(GROUP) == {}
     limited = GatewayError(Reason.ERROR_REASON_PROVIDER_RATE_LIMITED, "Slow down.")
-    selection.failed(GROUP[0], limited, alone=False)
+    selection.failed(GROUP[0], limited, GROUP, alone=False)
     assert selection.resting_seconds(GROUP) == {"a": 60.0}
     assert all(selection.choose(GROUP, set()) is GROUP[1] for _ in range(20))
     # Alone it does not rest, and is chosen.
