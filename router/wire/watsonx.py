@@ -94,7 +94,7 @@ class WatsonxStream:
             self._step = self._inner.feed(self._plain(rest)[:-2] if rest else b"")
             out = self._step.out
         end = self._inner.close()
-        error = end.error or self._step.error
+        error = self._step.error or end.error
         last = end.last if error is None else b""
         return msgspec.structs.replace(end, out=out + end.out, last=last, error=error)
 

@@ -301,9 +301,9 @@ def test_events_of_watsonx_reach_the_caller_without_their_numbers() -> None:
 
 
 def test_a_stream_without_end_is_given_up() -> None:
-    endless = b"data: {" + b" " * 1024 * 1024
-    for wire in ("watsonx", "replicate"):
-        _, end = run(wire, *[endless] * 9)
+    endless = [b"data: {" + b" " * 1024 * 1024] * 9
+    for wire, pieces in (("watsonx", endless), ("watsonx", [sse(CHUNK), *endless]), ("replicate", endless)):
+        _, end = run(wire, *pieces)
         assert end.error is not None
         assert end.error.reason == Reason.ERROR_REASON_PROVIDER_INVALID_RESPONSE
 
