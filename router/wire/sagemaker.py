@@ -22,6 +22,7 @@ from router.wire.tgi.errors import decode_error as decode_container_error
 from router.wire.tgi.request import generate_request
 from router.wire.tgi.response import decode
 from router.wire.tgi.stream import GenerateStream
+from router.wire.translating import TranslatingWire
 from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason
 
@@ -50,32 +51,11 @@ class PayloadStream(EnvelopedStream):
         return event
 
 
-class SageMakerWire:
-    """`router.wire.base.Wire` for containers that speak TGI's language. clock: seconds since 1970."""
+class SageMakerWire(TranslatingWire):
+    """`router.wire.base.Wire` for containers that speak TGI's language."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-
-    def encode(self, body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
-        asked = generate_request(body, deployment, output_tokens_limit=output_tokens_limit)
-        parameters = asked.members["parameters"]
-        assert isinstance(parameters, dict)
-        # Other containers than TGI repeat the prompt unless they are told not to.
-        parameters.setdefault("return_full_text", False)
-        members = {**asked.members, **({"stream": True} if stream else {})}
-        return _request(RequestMembers(members, asked.show_usage, asked.dropped), deployment, stream=stream)
-
-    def decode(self, body: bytes, deployment: Deployment) -> Answer:
-        return decode(body, deployment, created=int(self._clock()))
-
-    def decode_error(
-        self, status: int, headers: Mapping[str, str], body: bytes, deployment: Deployment
-    ) -> GatewayError:
-        return decode_error(status, headers, body, deployment)
-
-    def stream(self, request: HttpRequest, deployment: Deployment) -> StreamDecoder:
-        inner = GenerateStream(deployment, show_usage=request.show_usage, created=int(self._clock()))
-        return PayloadStream(deployment, inner)
+        super().__init__(clock, encode, decode, decode_error, open_stream)
 
 
 class SageMakerChatWire:
@@ -98,6 +78,22 @@ class SageMakerChatWire:
 
     def stream(self, request: HttpRequest, deployment: Deployment) -> StreamDecoder:
         return PayloadStream(deployment, self._wire.stream(request, deployment))
+
+
+def encode(body: bytes, deployment: Deployment, *, stream: bool, output_tokens_limit: int) -> HttpRequest:
+    """Of TGI's language. Raises GatewayError (INVALID_REQUEST)."""
+    asked = generate_request(body, deployment, output_tokens_limit=output_tokens_limit)
+    parameters = asked.members["parameters"]
+    assert isinstance(parameters, dict)
+    # Other containers than TGI repeat the prompt unless they are told not to.
+    parameters.setdefault("return_full_text", False)
+    members = {**asked.members, **({"stream": True} if stream else {})}
+    return _request(RequestMembers(members, asked.show_usage, asked.dropped), deployment, stream=stream)
+
+
+def open_stream(deployment: Deployment, *, show_usage: bool, created: int) -> PayloadStream:
+    """Of TGI's language. created: now, in seconds since 1970."""
+    return PayloadStream(deployment, GenerateStream(deployment, show_usage=show_usage, created=created))
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> GatewayError:
