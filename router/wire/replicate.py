@@ -16,21 +16,20 @@ from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
 from router.wire.asked import messages_of
-from router.wire.base import Answer, HttpRequest, StreamEnd, StreamStep, invalid_response, read_answer
+from router.wire.base import Answer, BrokenStream, HttpRequest, invalid_response, read_answer
 from router.wire.chat import Choice, Completion, Count, Message, answer_of, count
-from router.wire.chunks import Chunks
 from router.wire.http import post
 from router.wire.members import INTEGER, NUMBER, Members
-from router.wire.openai.errors import decode_error as decode_plain_error
+from router.wire.openai.errors import decode_error
 from router.wire.params import output_limit_of, refuse_several_choices, stop_of, wants_tier, wants_usage
 from router.wire.templates import PLAIN, prompt_of, texts_of
+from router.wire.translated import TranslatedStream
 from router.wire.translating import TranslatingWire
 from services.errors import GatewayError, Reason
 
 _HEADERS = {"prefer": "wait=60", "cancel-after": "60s"}
 # The largest that an answer can be; it is kept until it is whole.
 _MAX_BODY_BYTES = 8 * 1024 * 1024
-_DONE = b"data: [DONE]\n\n"
 
 # A model with the hash of its version; without it, the version is the newest.
 _VERSIONED = re.compile(r"[^:]+:([0-9a-f]{64})")
@@ -135,53 +134,54 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     return answer_of(completion, prediction.usage())
 
 
-def decode_error(status: int, headers: Mapping[str, str], body: bytes, deployment: Deployment) -> GatewayError:
-    """An answer that is not 2xx; names of headers are in lower case."""
-    return decode_plain_error(status, headers, body, deployment)
+class _WholeBody:
+    """`router.wire.base.Cutter` that cuts nothing: what comes is one answer, which is whole when it ends."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Never an event."""
+        self._size += len(data)
+        if self._size > _MAX_BODY_BYTES:
+            raise BrokenStream("it has no end")
+        self._parts.append(data)
+        return []
+
+    def rest(self) -> bytes:
+        """All of it."""
+        return b"".join(self._parts)
 
 
-class PredictionStream:
+class PredictionStream(TranslatedStream):
     """`router.wire.base.StreamDecoder` of an answer that comes whole: one piece of text, at the end.
 
     created: now, in seconds since 1970.
     """
 
     def __init__(self, deployment: Deployment, *, show_usage: bool, created: int) -> None:
-        self._deployment = deployment
-        self._show_usage = show_usage
-        self._chunks = Chunks(created)
-        self._body: list[bytes] = []
-        self._size = 0
-        self._error: GatewayError | None = None
+        super().__init__(deployment, _WholeBody(), show_usage=show_usage, created=created)
+        self._usage: common_pb2.TokenUsage | None = None
 
-    def feed(self, data: bytes) -> StreamStep:
-        """The next bytes, as the network gave them."""
-        self._body.append(data)
-        self._size += len(data)
-        if self._size > _MAX_BODY_BYTES:
-            self._error = invalid_response(self._deployment, "it has no end")
-        return StreamStep(b"", False, self._error)
+    def read(self, event: bytes) -> None:
+        """The whole answer."""
+        try:
+            prediction, text = _read(event, self.deployment)
+        except GatewayError as error:
+            self.error = error
+            return
+        self._usage = prediction.usage()
+        self.has_begun = True
+        self.chunks.name(prediction.id, self.deployment.provider_model)
+        self.chunks.begin()
+        self.say(text)
+        self.finish_reason = "stop"
+        self.chunks.finish(self.finish_reason)
 
-    def close(self) -> StreamEnd:
-        """The end, or as far as it got."""
-        if self._error is None:
-            try:
-                return self._whole(*_read(b"".join(self._body), self._deployment))
-            except GatewayError as error:
-                self._error = error
-        return StreamEnd(b"", b"", None, 0, 0, "", self._error)
-
-    def _whole(self, prediction: _Prediction, text: str) -> StreamEnd:
-        usage = prediction.usage()
-        chunks = self._chunks
-        chunks.name(prediction.id, self._deployment.provider_model)
-        chunks.begin()
-        chunks.say(text)
-        chunks.finish("stop")
-        if usage is not None and self._show_usage:
-            chunks.usage(usage)
-        counted = (0, 0) if usage is not None else (chunks.content_events, chunks.content_bytes)
-        return StreamEnd(chunks.take(), _DONE, usage, *counted, "stop")
+    def usage(self) -> common_pb2.TokenUsage | None:
+        """As Replicate has reported it; None when it has not."""
+        return self._usage
 
 
 def _read(body: bytes, deployment: Deployment) -> tuple[_Prediction, str]:
@@ -192,7 +192,7 @@ def _read(body: bytes, deployment: Deployment) -> tuple[_Prediction, str]:
             raise _failed(Reason.ERROR_REASON_PROVIDER_TIMEOUT, "has not answered within 60 seconds", deployment)
         case "failed" | "canceled" | "aborted":
             said = prediction.error if isinstance(prediction.error, str) and prediction.error else prediction.status
-            raise decode_plain_error(500, {}, msgspec.json.encode({"message": said}), deployment)
+            raise decode_error(500, {}, msgspec.json.encode({"message": said}), deployment)
     if prediction.status != "succeeded" or prediction.output is None:
         raise invalid_response(deployment, "it is no prediction that has succeeded with a text")
     output = prediction.output
