@@ -7,6 +7,8 @@ in a loop of tools), `annotations`, `citations`, `images` (as LiteLLM has them),
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 from gateway.v1 import common_pb2
 
@@ -22,6 +24,18 @@ Count = int | float | None
 def count(value: Count) -> int:
     """A count that can be money; 0 for what is none."""
     return int(value) if value is not None and 0 <= value <= MAX_TOKENS else 0
+
+
+def tokens_of(read: Count, written: Count) -> common_pb2.TokenUsage | None:
+    """The usage of a provider that counts no more than these two; None where it has not counted both."""
+    if read is None or written is None:
+        return None
+    return common_pb2.TokenUsage(input_tokens=count(read), output_tokens=count(written))
+
+
+def answer_id(seed: bytes) -> str:
+    """An id for an answer that has none in its body: the same for the same bytes."""
+    return f"chatcmpl-{hashlib.sha256(seed).hexdigest()[:24]}"
 
 
 class _PromptDetails(msgspec.Struct, omit_defaults=True):

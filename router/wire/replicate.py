@@ -17,7 +17,7 @@ from gateway.v1 import common_pb2
 from router.catalog import Deployment
 from router.wire.asked import messages_of
 from router.wire.base import Answer, BrokenStream, HttpRequest, invalid_response, read_answer
-from router.wire.chat import Choice, Completion, Count, Message, answer_of, count
+from router.wire.chat import Choice, Completion, Count, Message, answer_of, tokens_of
 from router.wire.http import post
 from router.wire.members import INTEGER, NUMBER, Members
 from router.wire.openai.errors import decode_error
@@ -71,12 +71,8 @@ class _Prediction(msgspec.Struct):
 
     def usage(self) -> common_pb2.TokenUsage | None:
         """None where nobody counted."""
-        metrics = self.metrics
-        if metrics is None or metrics.input_token_count is None or metrics.output_token_count is None:
-            return None
-        return common_pb2.TokenUsage(
-            input_tokens=count(metrics.input_token_count), output_tokens=count(metrics.output_token_count)
-        )
+        metrics = self.metrics or _Metrics()
+        return tokens_of(metrics.input_token_count, metrics.output_token_count)
 
 
 _decoder = msgspec.json.Decoder(_Prediction)

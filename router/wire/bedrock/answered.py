@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 from gateway.v1 import common_pb2
 
@@ -105,8 +103,3 @@ class Citations(msgspec.Struct):
         web = cited.location.web if cited.location else None
         if web is not None and web.url:
             self.annotations.append(Annotation("url_citation", UrlCitation(start, end, cited.title or "", web.url)))
-
-
-def answer_id(seed: bytes) -> str:
-    """An id for an answer that has none in its body: the same for the same bytes."""
-    return f"chatcmpl-{hashlib.sha256(seed).hexdigest()[:24]}"

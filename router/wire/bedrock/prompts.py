@@ -15,12 +15,11 @@ from router.catalog import Deployment
 from router.wire.asked import messages_of
 from router.wire.base import Answer, BrokenStream, RequestMembers, invalid_response, read_answer
 from router.wire.bedrock.address import model_of
-from router.wire.bedrock.answered import answer_id
 from router.wire.bedrock.envelope import metrics_of, payload_in
 from router.wire.bedrock.errors import decode_error, decode_exception, is_error
 from router.wire.bedrock.request import NEUTRAL, Body
 from router.wire.bedrock.stream import exception_in
-from router.wire.chat import Choice, Completion, Count, answer_of, count
+from router.wire.chat import Choice, Completion, Count, answer_id, answer_of, tokens_of
 from router.wire.chat import Message as Said
 from router.wire.eventstream import MessageCutter, message_in
 from router.wire.members import NUMBER, Members
@@ -174,7 +173,7 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
         raise invalid_response(deployment, "it has no text")
     choices = [Choice(0, Said(said.text), _finish_reason(said.stop_reason))]
     completion = Completion(answer_id(b"%d" % created + body), created, model_of(deployment), choices)
-    return answer_of(completion, _usage(*written.counts()))
+    return answer_of(completion, tokens_of(*written.counts()))
 
 
 class PromptedStream(TranslatedStream):
@@ -208,7 +207,7 @@ class PromptedStream(TranslatedStream):
 
     def usage(self) -> common_pb2.TokenUsage | None:
         """As the provider has reported it; None when it has not."""
-        return _usage(self._input, self._output)
+        return tokens_of(self._input, self._output)
 
     def _read(self, written: _Written, payload: bytes) -> None:
         if not self.has_begun:
@@ -224,12 +223,6 @@ class PromptedStream(TranslatedStream):
             self.has_content = True
             self.finish_reason = _finish_reason(said.stop_reason)
             self.chunks.finish(self.finish_reason)
-
-
-def _usage(inputs: Count, outputs: Count) -> common_pb2.TokenUsage | None:
-    if inputs is None or outputs is None:
-        return None
-    return common_pb2.TokenUsage(input_tokens=count(inputs), output_tokens=count(outputs))
 
 
 def _finish_reason(reason: str | None) -> str:

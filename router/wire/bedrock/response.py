@@ -7,9 +7,19 @@ import msgspec
 from router.catalog import Deployment
 from router.wire.base import Answer, invalid_response, read_answer
 from router.wire.bedrock.address import model_of
-from router.wire.bedrock.answered import FINISH_REASONS, Citations, ServiceTier, Usage, answer_id
+from router.wire.bedrock.answered import FINISH_REASONS, Citations, ServiceTier, Usage
 from router.wire.bedrock.errors import decode_error, is_error
-from router.wire.chat import Choice, Completion, Function, Message, ThinkingBlock, ToolCall, answer_of, arguments_of
+from router.wire.chat import (
+    Choice,
+    Completion,
+    Function,
+    Message,
+    ThinkingBlock,
+    ToolCall,
+    answer_id,
+    answer_of,
+    arguments_of,
+)
 from router.wire.json_tool import JSON_TOOL
 
 # Calls of Bedrock's own tools: it has run them itself, and the caller has no part in them.

@@ -22,10 +22,10 @@ from gateway.v1 import common_pb2
 from router.catalog import Deployment
 from router.wire.base import BrokenStream, HttpRequest
 from router.wire.bedrock.address import model_of
-from router.wire.bedrock.answered import FINISH_REASONS, Citations, Reasoning, ServiceTier, Usage, answer_id
+from router.wire.bedrock.answered import FINISH_REASONS, Citations, Reasoning, ServiceTier, Usage
 from router.wire.bedrock.errors import decode_exception
 from router.wire.bedrock.response import SERVER_TOOL
-from router.wire.chat import Delta, ThinkingBlock
+from router.wire.chat import Delta, ThinkingBlock, answer_id
 from router.wire.eventstream import Message, MessageCutter, message_in
 from router.wire.json_tool import JSON_TOOL
 from router.wire.translated import TranslatedStream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from gateway.v1 import common_pb2
 
-from router.wire.chat import Count, count
+from router.wire.chat import Count, tokens_of
 
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 
@@ -21,9 +21,7 @@ class Details(msgspec.Struct, gc=False):
     def usage(self) -> common_pb2.TokenUsage | None:
         """None where the server has not counted both."""
         read = self.input_length if self.input_length is not None else len(self.prefill or ()) or None
-        if read is None or self.generated_tokens is None:
-            return None
-        return common_pb2.TokenUsage(input_tokens=count(read), output_tokens=count(self.generated_tokens))
+        return tokens_of(read, self.generated_tokens)
 
 
 class Generated(msgspec.Struct, gc=False):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
 from router.catalog import Deployment
 from router.wire.base import Answer, invalid_response, read_answer
-from router.wire.chat import Choice, Completion, Message, answer_of
+from router.wire.chat import Choice, Completion, Message, answer_id, answer_of
 from router.wire.tgi.answered import FINISH_REASONS, Details, Generated
 from router.wire.tgi.errors import decode_stream_error
 
@@ -28,8 +26,3 @@ def decode(body: bytes, deployment: Deployment, *, created: int) -> Answer:
     choice = Choice(0, Message(text), FINISH_REASONS.get(details.finish_reason or "", "stop"))
     completion = Completion(answer_id(b"%d" % created + body), created, deployment.provider_model, [choice])
     return answer_of(completion, details.usage())
-
-
-def answer_id(seed: bytes) -> str:
-    """An id for an answer that has none: the same for the same bytes."""
-    return f"chatcmpl-{hashlib.sha256(seed).hexdigest()[:24]}"

@@ -6,10 +6,10 @@ import msgspec
 from gateway.v1 import common_pb2
 
 from router.catalog import Deployment
+from router.wire.chat import answer_id
 from router.wire.sse import Splitter, fields_of
 from router.wire.tgi.answered import FINISH_REASONS, Details, Piece
 from router.wire.tgi.errors import decode_stream_error
-from router.wire.tgi.response import answer_id
 from router.wire.translated import TranslatedStream
 from services.decoding import NOT_DECODED
 
