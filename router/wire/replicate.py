@@ -22,7 +22,7 @@ from router.wire.http import post
 from router.wire.members import INTEGER, NUMBER, Members
 from router.wire.openai.errors import decode_error
 from router.wire.params import output_limit_of, refuse_several_choices, stop_of, wants_tier, wants_usage
-from router.wire.templates import PLAIN, prompt_of, texts_of
+from router.wire.templates import PLAIN, prompt_of, system_apart, texts_of
 from router.wire.translated import TranslatedStream
 from router.wire.translating import TranslatingWire
 from services.errors import GatewayError, Reason
@@ -212,8 +212,7 @@ def _limit_of(members: Members, hold_limit: int) -> int:
 
 def _prompt(texts: Sequence[tuple[str, str]]) -> dict[str, object]:
     """The system prompt apart; of several turns, one text: the models' own templates go around it."""
-    system = "\n\n".join(text for role, text in texts if role in ("system", "developer"))
-    turns = [(role, text) for role, text in texts if role in ("user", "assistant")]
+    system, turns = system_apart(texts)
     only = turns[0][1] if len(turns) == 1 and turns[0][0] == "user" else None
     return {"prompt": prompt_of(PLAIN, turns) if only is None else only, "system_prompt": system or None}
 

@@ -98,6 +98,12 @@ def texts_of(messages: Sequence[Message]) -> list[tuple[str, str]]:
     return [(message.role, _text_of(message, f"messages[{at}]")) for at, message in enumerate(messages)]
 
 
+def system_apart(texts: Sequence[tuple[str, str]]) -> tuple[str, list[tuple[str, str]]]:
+    """The system prompt, and what the two sides say, of the texts of a conversation."""
+    system = "\n\n".join(text for role, text in texts if role in ("system", "developer"))
+    return system, [(role, text) for role, text in texts if role in ("user", "assistant")]
+
+
 def _text_of(message: Message, param: str) -> str:
     if message.role not in ("system", "developer", "user", "assistant") or message.tool_calls:
         raise invalid(f"Invalid {param}: this model knows no tools.", param)

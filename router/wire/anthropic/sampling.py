@@ -13,21 +13,29 @@ from router.wire.members import NUMBER, Members
 _LEAST_TOP_P_OF_THINKING = 0.95
 
 
-def sampling_of(members: Members, model: str, *, thinks: bool) -> dict[str, int | float | None]:
-    """`temperature`, `top_p` and `top_k` under these names. thinks: the model was told to think.
+def given_sampling(members: Members) -> dict[str, int | float | None]:
+    """`temperature`, `top_p` and `top_k` under these names, whatever the model takes of them.
 
     Raises GatewayError (INVALID_REQUEST).
     """
     temperature = members.take("temperature", NUMBER)
     top_p = members.take("top_p", NUMBER)
     top_k = members.take("top_k", NUMBER)
-    given: dict[str, int | float | None] = {
-        # OpenAI's goes up to 2, Anthropic's to 1.
+    return {
+        # OpenAI's goes up to 2, Anthropic's and Bedrock's to 1.
         "temperature": None if temperature is None else min(temperature, 1),
         "top_p": None if top_p is None else min(top_p, 1),
         # Servers that have top_k take 0 and -1 for none.
         "top_k": top_k if top_k is not None and top_k > 0 else None,
     }
+
+
+def sampling_of(members: Members, model: str, *, thinks: bool) -> dict[str, int | float | None]:
+    """The same, of Claude. thinks: the model was told to think.
+
+    Raises GatewayError (INVALID_REQUEST).
+    """
+    given = given_sampling(members)
     for name in _not_taken(given, model, thinks=thinks):
         if name == "top_p" and given[name] == 1:
             # Nothing is left out of 1: many callers send it with every request.

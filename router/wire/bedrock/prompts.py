@@ -24,7 +24,18 @@ from router.wire.chat import Message as Said
 from router.wire.eventstream import MessageCutter, message_in
 from router.wire.members import NUMBER, Members
 from router.wire.params import output_limit_of, refuse_several_choices, stop_of, wants_usage
-from router.wire.templates import BOT, DEEPSEEK, HUMAN, LLAMA_2, LLAMA_3, MISTRAL, Template, prompt_of, texts_of
+from router.wire.templates import (
+    BOT,
+    DEEPSEEK,
+    HUMAN,
+    LLAMA_2,
+    LLAMA_3,
+    MISTRAL,
+    Template,
+    prompt_of,
+    system_apart,
+    texts_of,
+)
 from router.wire.translated import TranslatedStream
 from services.decoding import NOT_DECODED
 
@@ -148,7 +159,7 @@ def encode(family: Family, body: bytes, deployment: Deployment, output_tokens_li
         "temperature": members.take("temperature", NUMBER),
         "top_p": members.take("top_p", NUMBER),
         "top_k": members.take("top_k", NUMBER),
-        "stop": [text for text in stop_of(members) if text] or None,
+        "stop": stop_of(members) or None,
     }
     asked = {name: value for name, value in given.items() if value is not None}
     untaken = [name for name in asked if name not in family.names]
@@ -231,8 +242,7 @@ def _finish_reason(reason: str | None) -> str:
 
 def _cohere(messages: list[tuple[str, str]]) -> Body:
     """The last words of the user, what was said before, and the system prompt apart."""
-    system = "\n\n".join(text for role, text in messages if role in ("system", "developer"))
-    turns = [(role, text) for role, text in messages if role in ("user", "assistant")]
+    system, turns = system_apart(messages)
     roles = {"user": "USER", "assistant": "CHATBOT"}
     history = [{"role": roles[role], "message": text} for role, text in turns[:-1]]
     body: Body = {"message": turns[-1][1] if turns else ""}

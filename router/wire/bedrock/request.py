@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import msgspec
 
 from router.catalog import Deployment
-from router.wire.anthropic.sampling import sampling_of
+from router.wire.anthropic.sampling import given_sampling, sampling_of
 from router.wire.anthropic.schema import closed_schema_of
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
@@ -28,7 +28,7 @@ from router.wire.bedrock.models import is_claude, takes_structured_output
 from router.wire.bedrock.thinking import thinking_of
 from router.wire.bedrock.tools import tools_of
 from router.wire.http import post
-from router.wire.members import NUMBER, RAWS, Members
+from router.wire.members import RAWS, Members
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
@@ -121,7 +121,11 @@ def body_of(members: Members, deployment: Deployment, output_tokens_limit: int) 
     if wanted is not None and wanted.schema is not None and takes_structured_output(model):
         schema = closed_schema_of(wanted.schema, "response_format.json_schema.schema")
     by_tool = by_schema if schema is None else None
-    sampling = _sampling(members, deployment, model, thinks=thinking.is_on)
+    sampling = (
+        sampling_of(members, deployment.provider_model, thinks=thinking.is_on)
+        if is_claude(model)
+        else given_sampling(members)
+    )
     tools = tools_of(members, model, conversation.called, by_tool, thinks=thinking.is_on)
     if wanted is not None and wanted.schema is None:
         conversation.system.append({"text": _JSON_INSTRUCTION})
@@ -162,24 +166,6 @@ def _models_own(members: Members, untaken: list[str]) -> Body:
     return {
         **{name: raw for name, raw in members.left().items() if name in left and name not in _NOT_TAKEN},
         **members.passed(),
-    }
-
-
-def _sampling(
-    members: Members, deployment: Deployment, model: str, *, thinks: bool
-) -> Mapping[str, int | float | None]:
-    """`temperature`, `top_p` and `top_k` under these names. thinks: the model was told to think."""
-    if is_claude(model):
-        return sampling_of(members, deployment.provider_model, thinks=thinks)
-    temperature = members.take("temperature", NUMBER)
-    top_p = members.take("top_p", NUMBER)
-    top_k = members.take("top_k", NUMBER)
-    return {
-        # OpenAI's goes up to 2, Bedrock's to 1.
-        "temperature": None if temperature is None else min(temperature, 1),
-        "top_p": None if top_p is None else min(top_p, 1),
-        # Servers that have top_k take 0 and -1 for none.
-        "top_k": top_k if top_k is not None and top_k > 0 else None,
     }
 
 

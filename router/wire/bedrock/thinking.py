@@ -17,7 +17,6 @@ Fields = dict[str, object]
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # The three that the families have which know any.
 _OF_THREE = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
-_OFF = msgspec.Raw(b'"disabled"')
 
 
 class Thinking(msgspec.Struct):
@@ -51,11 +50,12 @@ def thinking_of(
 
 def _claude(members: Members, deployment: Deployment, max_tokens: int, *, in_tool_loop: bool) -> Thinking:
     found = anthropic_thinking_of(members, deployment, in_tool_loop=in_tool_loop)
-    config = within(found.config, max_tokens) if max_tokens > 0 else found.config
-    fields: Fields = {} if config is None else {"thinking": config}
+    if max_tokens > 0:
+        found.config = within(found.config, max_tokens)
+    fields: Fields = {} if found.config is None else {"thinking": found.config}
     if found.effort is not None:
         fields["output_config"] = {"effort": found.effort}
-    return Thinking(fields, config is not None and config.get("type") != _OFF, found.untaken)
+    return Thinking(fields, found.is_on, found.untaken)
 
 
 def _nova(effort: str) -> Fields:
