@@ -1,41 +1,40 @@
 """What form the answer shall have: `response_format`, in the first of three ways that the model and the schema allow.
 
-output_config.format   a schema, and a model that can be held to it
-a tool                 a schema otherwise: its call is the answer (`router.wire.json_tool`)
-an instruction         any JSON object, which Anthropic has no word for
+schema    as structured outputs take it, for a model that can be held to one
+by_tool   a schema otherwise: the call of a tool is the answer (`router.wire.json_tool`)
+as_json   any JSON object, for which there is no word: an instruction in the system prompt
+
+For Claude at Anthropic and at its hosts, and for all that Bedrock's Converse has.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from router.wire.anthropic.models import takes_schemas
 from router.wire.anthropic.schema import closed_schema_of
 from router.wire.members import RAWS, Members, read
 from router.wire.params import response_format_of
-
-_JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no words around it, no Markdown fence."
 
 _WHERE = "response_format.json_schema.schema"
 
 
 class Form(msgspec.Struct):
-    """At most one is set. format: of `output_config`; by_tool: the schema of the tool that stands in; instruction: what
-    the system prompt says."""
+    """At most one of schema, by_tool and as_json is set. name: the caller's, of a schema."""
 
-    format: dict[str, object] | None = None
+    schema: msgspec.Raw | None = None
+    name: str = ""
     by_tool: dict[str, msgspec.Raw] | None = None
-    instruction: str = ""
+    as_json: bool = False
 
 
-def form_of(members: Members, model: str) -> Form:
-    """Raises GatewayError (INVALID_REQUEST)."""
+def form_of(members: Members, *, takes_schemas: bool) -> Form:
+    """takes_schemas: the model can be held to one. Raises GatewayError (INVALID_REQUEST)."""
     wanted = response_format_of(members)
     if wanted is None:
         return Form()
     if wanted.schema is None:
-        return Form(instruction=_JSON_INSTRUCTION)
-    closed = closed_schema_of(wanted.schema, _WHERE) if takes_schemas(model) else None
+        return Form(as_json=True)
+    closed = closed_schema_of(wanted.schema, _WHERE) if takes_schemas else None
     if closed is None:
         return Form(by_tool=read(RAWS, wanted.schema, _WHERE))
-    return Form({"type": "json_schema", "schema": closed})
+    return Form(closed, wanted.name)

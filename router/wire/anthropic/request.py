@@ -14,6 +14,7 @@ from router.catalog import Deployment
 from router.wire.anthropic.content import TextBlock
 from router.wire.anthropic.form import Form, form_of
 from router.wire.anthropic.messages import conversation_of
+from router.wire.anthropic.models import takes_schemas
 from router.wire.anthropic.sampling import sampling_of
 from router.wire.anthropic.thinking import Thinking, budget_of, thinking_of, within
 from router.wire.anthropic.tools import choice_of, tools_of
@@ -28,6 +29,8 @@ from router.wire.params import (
     stop_of,
     wants_usage,
 )
+
+_JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no words around it, no Markdown fence."
 
 _HEADERS = {"anthropic-version": "2023-06-01"}
 
@@ -81,9 +84,9 @@ def message_request(body: bytes, deployment: Deployment, *, stream: bool, output
     max_tokens = output_limit_of(members, output_tokens_limit, default)
     thinking.config = within(thinking.config, max_tokens)
     model = deployment.provider_model
-    form = form_of(members, model)
+    form = form_of(members, takes_schemas=takes_schemas(model))
     tools = tools_of(members, model, form.by_tool)
-    instruction = [TextBlock(form.instruction)] if form.instruction else []
+    instruction = [TextBlock(_JSON_INSTRUCTION)] if form.as_json else []
     show_usage = wants_usage(members)
     sent: dict[str, object] = {
         "model": deployment.provider_model,
@@ -111,8 +114,8 @@ def _output_config(members: Members, thinking: Thinking, form: Form) -> dict[str
     config: dict[str, object] = {**own} if own else {}
     if thinking.effort is not None:
         config["effort"] = thinking.effort
-    if form.format is not None:
-        config["format"] = form.format
+    if form.schema is not None:
+        config["format"] = {"type": "json_schema", "schema": form.schema}
     return config or None
 
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 import msgspec
 
 from router.catalog import Deployment
+from router.wire.anthropic.form import form_of
 from router.wire.anthropic.sampling import given_sampling, sampling_of
-from router.wire.anthropic.schema import closed_schema_of
 from router.wire.asked import messages_of
 from router.wire.base import HttpRequest
 from router.wire.bedrock.address import plain_model_of, url_of
@@ -32,7 +32,6 @@ from router.wire.members import RAWS, Members
 from router.wire.params import (
     output_limit_of,
     refuse_several_choices,
-    response_format_of,
     service_tier_of,
     stop_of,
     wants_usage,
@@ -115,26 +114,21 @@ def body_of(members: Members, deployment: Deployment, output_tokens_limit: int) 
     refuse_several_choices(members, "Bedrock")
     max_tokens = output_limit_of(members, output_tokens_limit)
     thinking = thinking_of(members, deployment, model, max_tokens, in_tool_loop=conversation.in_tool_loop)
-    wanted = response_format_of(members)
-    by_schema = wanted if wanted is not None and wanted.schema is not None else None
-    schema = None
-    if wanted is not None and wanted.schema is not None and takes_structured_output(model):
-        schema = closed_schema_of(wanted.schema, "response_format.json_schema.schema")
-    by_tool = by_schema if schema is None else None
+    form = form_of(members, takes_schemas=takes_structured_output(model))
     sampling = (
         sampling_of(members, deployment.provider_model, thinks=thinking.is_on)
         if is_claude(model)
         else given_sampling(members)
     )
-    tools = tools_of(members, model, conversation.called, by_tool, thinks=thinking.is_on)
-    if wanted is not None and wanted.schema is None:
+    tools = tools_of(members, model, conversation.called, form.by_tool, thinks=thinking.is_on)
+    if form.as_json:
         conversation.system.append({"text": _JSON_INSTRUCTION})
     sent: Body = {
         "messages": conversation.turns,
         "system": conversation.system,
         "inferenceConfig": _inference(members, max_tokens, sampling),
         "toolConfig": tools.config,
-        "outputConfig": None if by_schema is None or schema is None else _output_config(by_schema.name, schema),
+        "outputConfig": None if form.schema is None else _output_config(form.name, form.schema),
         "serviceTier": _service_tier(members),
         # The last that reads the members: what is left then is for the model.
         "additionalModelRequestFields": {
@@ -185,9 +179,9 @@ def _top_k(top_k: int | float | None, model: str) -> Body:
     return {"inferenceConfig": {"topK": top_k}} if model.startswith("amazon.nova") else {"top_k": top_k}
 
 
-def _output_config(name: str, form: msgspec.Raw) -> Body:
-    schema = {"schema": bytes(form).decode(errors="replace")}
-    named = {**schema, "name": name} if name else schema
+def _output_config(name: str, schema: msgspec.Raw) -> Body:
+    said = {"schema": bytes(schema).decode(errors="replace")}
+    named = {**said, "name": name} if name else said
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": named}}}
 
 

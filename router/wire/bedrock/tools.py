@@ -12,8 +12,7 @@ from router.wire.anthropic.schema import strict_parameters_of
 from router.wire.bedrock.content import Block, cache_point
 from router.wire.bedrock.models import is_claude, takes_structured_output, takes_tool_choice
 from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION
-from router.wire.members import FLAG, RAWS, Members, read
-from router.wire.params import ResponseFormat
+from router.wire.members import FLAG, Members
 
 _MAX_ID_CHARS = 64
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_.:-]")
@@ -38,15 +37,18 @@ class Tools(msgspec.Struct):
     untaken: list[str] = []
 
 
-def tools_of(members: Members, model: str, called: list[str], form: ResponseFormat | None, *, thinks: bool) -> Tools:
-    """called: names in the calls of the conversation; form: what the answer has to follow, where a tool stands in for
-    it; thinks: the model was told to think, and can then not be made to call. Raises GatewayError (INVALID_REQUEST)."""
+def tools_of(
+    members: Members, model: str, called: list[str], answer: dict[str, msgspec.Raw] | None, *, thinks: bool
+) -> Tools:
+    """called: names in the calls of the conversation; answer: the schema of the tool that stands in for a form of the
+    answer; thinks: the model was told to think, and can then not be made to call. Raises GatewayError
+    (INVALID_REQUEST)."""
     functions = asked.tools_of(members, "Bedrock")
     choice = asked.tool_choice_of(members)
     parallel = members.take("parallel_tool_calls", FLAG)
     specs = [block for function in functions for block in _tool(function, model)]
-    if form is not None:
-        specs.append({"toolSpec": _json_tool(form)})
+    if answer is not None:
+        specs.append({"toolSpec": _ToolSpec(JSON_TOOL, {"json": _schema(answer)}, JSON_TOOL_DESCRIPTION)})
         must_call = takes_tool_choice(model) and not thinks
         return Tools({"tools": specs, **({"toolChoice": _choice_with_answer(choice)} if must_call else {})})
     if choice is not None and choice.mode == "none":
@@ -133,11 +135,6 @@ def _tool(function: asked.Function, model: str) -> list[Block]:
 
 def _bare_tool(name: str) -> Block:
     return {"toolSpec": _ToolSpec(name, {"json": _schema(None)})}
-
-
-def _json_tool(form: ResponseFormat) -> _ToolSpec:
-    schema = None if form.schema is None else read(RAWS, form.schema, "response_format.json_schema.schema")
-    return _ToolSpec(JSON_TOOL, {"json": _schema(schema)}, JSON_TOOL_DESCRIPTION)
 
 
 def _schema(parameters: dict[str, msgspec.Raw] | None) -> dict[str, msgspec.Raw]:
