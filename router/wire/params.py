@@ -32,7 +32,6 @@ class ResponseFormat(msgspec.Struct):
 
     schema: msgspec.Raw | None = None
     name: str = ""
-    strict: bool | None = None
 
 
 _stop_decoder = msgspec.json.Decoder(str | list[str])
@@ -68,7 +67,7 @@ def response_format_of(members: Members) -> ResponseFormat | None:
     found = given.json_schema
     if found is None or found.schema is msgspec.UNSET:
         raise invalid("response_format.json_schema.schema is missing.", "response_format.json_schema.schema")
-    return ResponseFormat(found.schema, found.name or "", found.strict)
+    return ResponseFormat(found.schema, found.name or "")
 
 
 def refuse_several_choices(members: Members, provider: str) -> None:

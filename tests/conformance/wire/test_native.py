@@ -18,6 +18,7 @@ from router.wire.base import HttpRequest, StreamEnd, Wire
 from services.config import parse
 from tests.aws_events import message
 from tests.recordings import assembled, chunks_in, pieces_of
+from tests.recordings import run as run_of
 
 CASES = Path(__file__).parent / "native"
 NOW = 1_700_000_000
@@ -53,15 +54,7 @@ def encoded(case: dict[str, Any], *, stream: bool) -> HttpRequest:
 
 def run(case: dict[str, Any], pieces: Iterable[bytes]) -> tuple[bytes, StreamEnd]:
     deployment = deployment_of(case)
-    stream = wire_of(deployment).stream(HttpRequest("POST", "", {}, b"", show_usage=True), deployment)
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
+    return run_of(wire_of(deployment), deployment, pieces)
 
 
 def streams_of(case: dict[str, Any]) -> Iterator[bytes]:

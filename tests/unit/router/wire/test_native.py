@@ -14,6 +14,8 @@ from router.wire import WIRES
 from router.wire.base import HttpRequest, StreamEnd
 from services.errors import GatewayError, Reason
 from tests.aws_events import exception, message
+from tests.strategies import ANY_BYTES, JSON
+from tests.streams import fed
 
 HI = [{"role": "user", "content": "Hi"}]
 MODELS = {
@@ -53,15 +55,7 @@ def refused(wire: str, caller: dict[str, Any]) -> GatewayError:
 
 
 def run(wire: str, *pieces: bytes) -> tuple[bytes, StreamEnd]:
-    stream = WIRES[wire](lambda: 7.0).stream(HttpRequest("POST", "", {}, b""), host(wire))
-    out = b""
-    for piece in pieces:
-        step = stream.feed(piece)
-        out += step.out
-        if step.done or step.error is not None:
-            break
-    end = stream.close()
-    return out + end.out, end
+    return fed(WIRES[wire](lambda: 7.0).stream(HttpRequest("POST", "", {}, b""), host(wire)), pieces)
 
 
 def sse(said: object, name: str = "") -> bytes:
@@ -164,11 +158,6 @@ def test_who_pays_at_watsonx_is_a_project_or_a_space() -> None:
         assert json.loads(body) == {"messages": HI, "model_id": "ibm/example", **expected}
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
 CALLER = st.fixed_dictionaries(
     {
         "messages": st.lists(
@@ -204,9 +193,9 @@ def test_any_request_is_sent_or_refused(wire: str, caller: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("wire", MODELS)
-@given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=40))
+@given(ANY_BYTES)
 @settings(max_examples=60, deadline=None)
-def test_any_answer_is_one_or_a_typed_error(wire: str, body: bytes) -> None:
+def test_no_bytes_are_an_answer_by_chance_and_any_failure_is_a_typed_error(wire: str, body: bytes) -> None:
     speaks = WIRES[wire](lambda: 7.0)
     with pytest.raises(GatewayError):
         speaks.decode(body, host(wire))
