@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.credentials.base import NoCredential
@@ -313,6 +313,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
+@example([("call", 0.0), ("answer", 30.0), ("wait", 60), ("call", 0.0)])
 def test_whatever_happens_one_fetch_at_a_time_and_no_token_past_its_end(steps: list[tuple[str, float]]) -> None:
     asyncio.run(_plays_out(steps))
 

@@ -281,32 +281,34 @@ json_values = st.recursive(
     ),
     max_leaves=12,
 )
-members = st.sampled_from(
-    [
-        "messages",
-        "tools",
-        "temperature",
-        "seed",
-        "n",
-        "stop",
-        "tool_choice",
-        "max_completion_tokens",
-        "drop_params",
-        "additional_drop_params",
-        "allowed_openai_params",
-        "extra_body",
-        "stream_options",
-        "response_format",
-        "reasoning",
-    ]
+ANY_ROWS = (
+    *("messages", "tools", "temperature", "seed", "n", "stop", "tool_choice", "max_completion_tokens", "extra_body"),
+    *("additional_drop_params", "allowed_openai_params", "stream_options", "response_format", "reasoning"),
 )
 
 
-@given(row=st.sampled_from(ROWS), body=st.dictionaries(members, json_values, max_size=6))
+def spoken_of(row: str) -> list[str]:
+    """The members of which a row's quirks speak, beside those that matter for all."""
+    quirks = PROVIDERS[row].quirks
+    own = {*quirks.clamp, *quirks.rename, *quirks.values, *(entry.partition("=")[0] for entry in quirks.drop)}
+    return sorted({*ANY_ROWS, *own})
+
+
+# Of the rows that set or bound a member's value there are few.
+READING = [row for row in ROWS if PROVIDERS[row].quirks.clamp or PROVIDERS[row].quirks.values]
+
+
+@given(data=st.data(), row=st.sampled_from(READING) | st.sampled_from(ROWS), drops=st.booleans() | json_values)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_object_makes_it_raise_anything_else(deployment: Deployment, row: str, body: dict[str, Any]) -> None:
+def test_no_object_makes_it_raise_anything_else(
+    deployment: Deployment, data: st.DataObject, row: str, drops: object
+) -> None:
+    quirks = PROVIDERS[row].quirks
+    read = sorted({*quirks.clamp, *quirks.values}) or spoken_of(row)
+    names = st.sampled_from(read) | st.sampled_from(spoken_of(row))
+    body = data.draw(st.dictionaries(names, json_values, max_size=6))
     with contextlib.suppress(GatewayError):
-        request_for(deployment, PROVIDERS[row].quirks, body)
+        request_for(deployment, quirks, {"drop_params": drops, **body})
 
 
 valid_bodies = st.fixed_dictionaries(

@@ -213,9 +213,18 @@ class TestToolCalls:
         events, _ = run(deployment, [started, event({}, finish="length")], "tool_calls")
         assert "tool_calls" not in events[-1]["choices"][0]["delta"]
 
-    @pytest.mark.parametrize("index", [-1, MAX_TOOL_CALLS, 10**30, "0", None, 1.5])
-    def test_no_index_makes_it_grow_without_end(self, deployment: Deployment, index: object) -> None:
-        run(deployment, [event({"tool_calls": [{"index": index, "function": {"arguments": "x"}}]})], "tool_calls")
+    @pytest.mark.parametrize("index", [-1, MAX_TOOL_CALLS, 10**30])
+    def test_no_index_makes_it_grow_without_end(self, deployment: Deployment, index: int) -> None:
+        call = {"index": index, "function": {"arguments": "x"}}
+        events, _ = run(deployment, [event({"tool_calls": [call]})], "tool_calls")
+        assert events[0]["choices"][0]["delta"]["tool_calls"] == [call]
+
+    @pytest.mark.parametrize("index", ["0", None, 1.5])
+    def test_an_index_that_is_none_is_that_of_the_last_call(self, deployment: Deployment, index: object) -> None:
+        events, _ = run(
+            deployment, [event({"tool_calls": [{"index": index, "function": {"arguments": "x"}}]})], "tool_calls"
+        )
+        assert [call["index"] for call in events[0]["choices"][0]["delta"]["tool_calls"]] == [0]
 
 
 class TestWords:
@@ -319,7 +328,26 @@ json_values = st.recursive(
 )
 
 
-@given(body=json_values)
+call = st.dictionaries(st.sampled_from(["index", "function"]), json_values)
+part = st.fixed_dictionaries(
+    {},
+    optional={"content": json_values, "reasoning": json_values, "tool_calls": st.lists(call, max_size=3) | json_values},
+)
+choice = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("index", "finish_reason"), json_values),
+        **dict.fromkeys(("delta", "message"), part | json_values),
+    },
+)
+# What is nearly an answer, with anything in its places.
+nearly = st.fixed_dictionaries(
+    {"choices": st.lists(choice | json_values, max_size=3) | json_values},
+    optional=dict.fromkeys(("usage", "service_tier", "x_groq"), json_values),
+)
+
+
+@given(body=json_values | nearly)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_answer_makes_it_raise_anything_else(deployment: Deployment, body: object) -> None:
     text = json.dumps(body).encode()

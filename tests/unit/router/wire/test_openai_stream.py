@@ -208,7 +208,7 @@ def test_nothing_makes_it_raise(deployment: Deployment, data: bytes, cuts: list[
 def test_text_that_never_closes_its_quotes_costs_no_time(deployment: Deployment) -> None:
     stream = ChatStream(deployment, show_usage=False)
     stream.feed(chunk("a"))
-    stream.feed(b'data: {"content": "' + b"\\\\a" * 100_000 + b"\n\n")
+    stream.feed(b'data: {"content": "' + (b"\\\\" + b"a" * 99) * 3_000 + b"\n\n")
     stream.close()
 
 
