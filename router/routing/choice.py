@@ -6,7 +6,7 @@ It is on the path of every call, so it keeps what is there anyway, and is put in
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -62,32 +62,25 @@ def skips_of(
 ) -> Sequence[Skip]:
     """Who of a group cannot be chosen, and why; the first MAX_SKIPS. Of the group some offer the operation, and of
     these some are affordable."""
-    return tuple(islice(_skips(group, offering, affordable, resting_seconds, tried), MAX_SKIPS))
-
-
-def _skips(
-    group: Sequence[Deployment],
-    offering: Sequence[Deployment],
-    affordable: Sequence[Deployment],
-    resting_seconds: Mapping[str, float],
-    tried: Collection[str],
-) -> Iterator[Skip]:
     able, paid = {each.id for each in offering}, {each.id for each in affordable}
-    for each in group:
+
+    def skip(each: Deployment) -> Skip | None:
         if each.id not in able:
-            yield Skip(each.id, NOT_OFFERED)
-        elif each.id not in paid:
-            yield Skip(each.id, NOT_AFFORDABLE)
-        elif each.id in tried:
-            yield Skip(each.id, TRIED)
-        elif each.id in resting_seconds:
-            yield Skip(each.id, COOLDOWN, int(resting_seconds[each.id] * 1000))
+            return Skip(each.id, NOT_OFFERED)
+        if each.id not in paid:
+            return Skip(each.id, NOT_AFFORDABLE)
+        if each.id in tried:
+            return Skip(each.id, TRIED)
+        rests = resting_seconds.get(each.id)
+        return None if rests is None else Skip(each.id, COOLDOWN, int(rests * 1000))
+
+    return tuple(islice(filter(None, map(skip, group)), MAX_SKIPS))
 
 
 def write(choices: Sequence[Choice], asked_for: str, entry: ledger_pb2.Entry) -> None:
     """Put choices into an entry, whose attempts are there, of a call for the group `asked_for`; MAX_CHOICES at most."""
     attempts = len(entry.attempts)
-    for choice in choices if len(choices) <= MAX_CHOICES else choices[:MAX_CHOICES]:
+    for choice in choices[:MAX_CHOICES]:
         begun = choice.attempt <= attempts and choice.deployment_id and not choice.error_reason
         if begun and choice.group == asked_for and not (choice.skips or choice.under_way):
             # Almost always, and there are few of them.
