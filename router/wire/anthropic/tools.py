@@ -10,7 +10,7 @@ from router.wire import asked
 from router.wire.anthropic.models import takes_schemas
 from router.wire.anthropic.schema import strict_parameters_of
 from router.wire.asked import CacheControl
-from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION
+from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION, refuse_its_name
 from router.wire.members import FLAG, Members
 
 
@@ -46,7 +46,9 @@ _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 def tools_of(members: Members, model: str, answer: dict[str, msgspec.Raw] | None) -> list[Tool]:
     """answer: the schema of the tool that stands in for a form of the answer. Raises GatewayError (INVALID_REQUEST)."""
-    tools = [_tool(function, model) for function in asked.tools_of(members, "Anthropic")]
+    functions = asked.tools_of(members, "Anthropic")
+    refuse_its_name(functions)
+    tools = [_tool(function, model) for function in functions]
     return tools if answer is None else [*tools, Tool(JSON_TOOL, JSON_TOOL_DESCRIPTION, answer)]
 
 

@@ -11,7 +11,7 @@ from router.wire import asked
 from router.wire.anthropic.schema import strict_parameters_of
 from router.wire.bedrock.content import Block, cache_point
 from router.wire.bedrock.models import is_claude, takes_structured_output, takes_tool_choice
-from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION
+from router.wire.json_tool import JSON_TOOL, JSON_TOOL_DESCRIPTION, refuse_its_name
 from router.wire.members import FLAG, Members
 
 _MAX_ID_CHARS = 64
@@ -44,6 +44,7 @@ def tools_of(
     answer; thinks: the model was told to think, and can then not be made to call. Raises GatewayError
     (INVALID_REQUEST)."""
     functions = asked.tools_of(members, "Bedrock")
+    refuse_its_name(functions)
     choice = asked.tool_choice_of(members)
     parallel = members.take("parallel_tool_calls", FLAG)
     specs = [block for function in functions for block in _tool(function, model)]

@@ -99,6 +99,14 @@ def test_an_empty_text_stops_nothing(name: str) -> None:
     assert asked_of(name, stop="").body == asked_of(name).body
 
 
+@pytest.mark.parametrize("name", ["anthropic", "anthropic-hosted", "anthropic-vertex", "bedrock", "bedrock_invoke"])
+def test_a_function_with_the_name_of_the_tool_that_is_the_answer_is_refused(name: str) -> None:
+    for more in ({}, {"drop_params": True}, {"response_format": {"type": "json_object"}}):
+        with pytest.raises(GatewayError) as caught:
+            asked_of(name, tools=[{"type": "function", "function": {"name": "json_tool_call"}}], **more)
+        assert (caught.value.reason, caught.value.param) == (Reason.ERROR_REASON_INVALID_REQUEST, "tools")
+
+
 # Those that can demand a call.
 DEMAND_CALLS = sorted(
     MODELS.keys() & {"anthropic", "anthropic-hosted", "anthropic-vertex", "bedrock", "cohere", "gemini"}
