@@ -171,8 +171,12 @@ class Accounting:
 
     def _write(self, entry: ledger_pb2.Entry) -> int:
         self._metrics.count(entry)
+        number = self._append(entry)
         if entry.duration_ms > self._slow_ms and self._slow is not None:
             self._slow(entry)
+        return number
+
+    def _append(self, entry: ledger_pb2.Entry) -> int:
         try:
             return self._outbox.append(entry)
         except GatewayError as error:

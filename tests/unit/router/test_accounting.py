@@ -18,6 +18,7 @@ from router.routing.choice import Choice
 from services.costs import STANDARD
 from services.errors import GatewayError, Reason, unavailable
 from services.money import Rates
+from tests.engine_bench import Log
 
 # $2.50, $10 and $1.25 per million tokens.
 RATES = Rates.of(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
@@ -295,6 +296,23 @@ async def test_a_full_outbox_stops_a_call_before_its_provider_and_is_no_error_af
     accounting.append(accounting.entry(request(), outcome(FAILURE)))
     await accounting.commit(accounting.entry(request(), outcome(FAILURE)))
     assert registry.get_sample_value("tollhouse_entries_refused_total") == 2
+
+
+async def test_a_call_that_took_longer_than_is_usual_is_told_of_once_its_entry_is_safe() -> None:
+    log, told = Log([]), list[int]()
+
+    def slow(entry: ledger_pb2.Entry) -> None:
+        told.append(entry.duration_ms)
+        assert log.entries[-1] is entry
+
+    accounting = Accounting(log, CallMetrics(CollectorRegistry()), structlog.get_logger(), slow_ms=100, slow=slow)
+    for duration_ms in (100, 101, 5000):
+        await accounting.commit(entry_of(request(), Outcome(FAILURE, (), 400, duration_ms)))
+    assert told == [101, 5000]
+    assert len(log.entries) == 3
+    for quiet in ({}, {"slow_ms": None, "slow": slow}):
+        Accounting(log, CallMetrics(CollectorRegistry()), structlog.get_logger(), **quiet).append(log.entries[-1])  # type: ignore[arg-type]
+    assert told == [101, 5000]
 
 
 def test_calls_are_counted_by_group_and_a_name_that_a_caller_made_up_is_no_label() -> None:
