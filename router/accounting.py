@@ -71,7 +71,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
     provider_status: of the provider's answer; 0 when there was none. error_reason: unset when it succeeded; CANCELLED
     when the caller left during it. usage: as the provider reported it, if it did. content_bytes: generated text that
-    has arrived. counted_tokens: output tokens that were counted of a stream that was cut; 0: it was not.
+    has arrived. counted_tokens: output tokens that were counted of a stream that was cut; None: it was not.
     """
 
     deployment: Deployment
@@ -80,7 +80,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     error_reason: Reason = _SUCCEEDED
     usage: common_pb2.TokenUsage | None = None
     content_bytes: int = 0
-    counted_tokens: int = 0
+    counted_tokens: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -225,13 +225,14 @@ class _Bill(msgspec.Struct, frozen=True, gc=False):
 def _bill(attempt: Attempt, request: router_pb2.Open, body_bytes: int) -> _Bill:
     if attempt.usage is not None:
         # Of a stream that was cut, what was passed on is counted here.
-        return _Bill(attempt.deployment, attempt.usage, estimated=attempt.counted_tokens > 0)
+        return _Bill(attempt.deployment, attempt.usage, estimated=attempt.counted_tokens is not None)
     # With a status of its own the provider has refused: its 408 is no answer that it was at work on.
     refused = attempt.error_reason not in _AT_WORK or attempt.provider_status >= 400
     if not attempt.content_bytes and refused:
         return _Bill(attempt.deployment, None, estimated=False)
     unseen = bool(attempt.error_reason) and not attempt.content_bytes and not request.stream
-    seen = attempt.counted_tokens or -(-attempt.content_bytes // BYTES_PER_TOKEN)
+    counted = attempt.counted_tokens
+    seen = -(-attempt.content_bytes // BYTES_PER_TOKEN) if counted is None else counted
     output_tokens = unseen_output_tokens(request) if unseen else seen
     return _Bill(attempt.deployment, estimate(request, body_bytes, output_tokens), estimated=True)
 

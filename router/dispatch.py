@@ -75,7 +75,7 @@ class Dispatch:
         self._provider_status = 0
         self._usage: common_pb2.TokenUsage | None = None
         self._content_bytes = 0
-        self._counted_tokens = 0
+        self._counted_tokens: int | None = None
         self._decoder: StreamDecoder | None = None
         self._dropped: tuple[str, ...] = ()
 
@@ -91,7 +91,7 @@ class Dispatch:
         self._provider_status = 0
         self._usage = None
         self._content_bytes = 0
-        self._counted_tokens = 0
+        self._counted_tokens = None
         self._decoder = None
         self._provider_headers = ""
         self._dropped = dropped

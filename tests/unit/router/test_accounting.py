@@ -361,6 +361,21 @@ def test_a_stream_that_was_cut_is_billed_as_it_was_counted_and_no_more_than_is_h
     assert entry_of(call, msgspec.structs.replace(cut, held_nano_usd=None)).cost_nano_usd == 10_000
 
 
+def test_a_stream_that_was_cut_before_its_first_words_is_billed_for_none_of_them() -> None:
+    call = request(held=10**9, stream=True)
+    for attempt, used in (
+        (Attempt(deployment(), 1, 200, content_bytes=4_000, counted_tokens=0), 0),
+        (Attempt(deployment(), 1, 200, content_bytes=4_000), 1_000),
+    ):
+        entry = entry_of(call, outcome(SUCCESS, attempt))
+        assert (entry.usage.output_tokens, entry.estimated) == (used, True)
+    told = common_pb2.TokenUsage(input_tokens=7)
+    entry = entry_of(
+        request(held=10, stream=True), outcome(SUCCESS, Attempt(deployment(), 1, 200, usage=told, counted_tokens=0))
+    )
+    assert (entry.cost_nano_usd, entry.estimated) == (10, True)
+
+
 def test_a_stream_that_was_cut_after_its_usage_had_come_is_billed_for_that_as_the_cut_has_left_it() -> None:
     attempt = Attempt(deployment(), 1, 200, usage=REPORTED, counted_tokens=50)
     for held, cost in ((10**9, REPORTED_COST), (10, 10)):
