@@ -1,7 +1,7 @@
 """Groups of models: LiteLLM's /access_group/* and /v1/access_group onto the keystore's owners.
 
 A group's name may stand among the models of a key or an owner. Groups that deployments name in the configuration are
-the routers' and are not listed here; one of the same name here wins.
+the routers' and are not listed here; one of the same name here stands for the models of both.
 """
 
 from __future__ import annotations

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from gateway.v1 import common_pb2, keystore_pb2
 
-from edge.admin.model_lists import Groups, ModelList
 from edge.admin.owners import ORGANIZATION, TEAM, TEAM_MEMBER, USER, Owners, member_id
 from edge.admin.rights import with_budget
 from edge.exchange import Routers
+from services.allowed_models import Allowed, Groups, compiled, merged
 
 
 @dataclass(frozen=True, slots=True)
 class KeyModels:
     """All lists must allow a model. aliases: names that stand for models, for this key."""
 
-    lists: tuple[ModelList, ...]
+    lists: tuple[Allowed, ...]
     aliases: Mapping[str, str]
 
     def allows(self, model: str) -> bool:
@@ -46,7 +46,7 @@ class AllowedModels:
             for group in model.access_groups:
                 served.setdefault(group, set()).add(name)
         owned = await self._owners.groups_of(*lists)
-        return {**{name: frozenset(models) for name, models in served.items()}, **owned}
+        return merged({name: frozenset(models) for name, models in served.items()}, owned)
 
     async def of(self, key: keystore_pb2.Key) -> KeyModels:
         """What a key may call."""
@@ -66,4 +66,4 @@ class AllowedModels:
         lists = [list(with_budget(each, budgets).models) for each in terms]
         groups = await self.groups(*lists)
         aliases = {**(team.aliases if team is not None else {}), **key.aliases}
-        return KeyModels(tuple(ModelList(each, groups) for each in lists), aliases)
+        return KeyModels(tuple(compiled(each, groups) for each in lists), aliases)

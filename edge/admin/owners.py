@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from gateway.v1 import keystore_pb2
 
-from edge.admin.model_lists import Groups
+from services.allowed_models import Groups
 from services.errors import GatewayError, Reason
 from services.methods import CREATE_OWNER, DELETE_OWNERS, GET_OWNERS, LIST_OWNERS, UPDATE_OWNER
 from services.transport import Channel

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from gateway.v1 import keystore_pb2
 
 from edge.admin.access import CLOSED, allows
-from edge.admin.model_lists import Groups, ModelList
+from services.allowed_models import Groups, first_beyond
 from services.durations import SECONDS, parse
 from services.errors import GatewayError, Reason
 
@@ -62,8 +62,7 @@ def inherit(bound: Bound, wanted: keystore_pb2.Key) -> None:
 def beyond(bound: Bound, wanted: keystore_pb2.Key, expires_ms: int) -> Iterator[str]:
     """What of a key is more than its bound has, by the names of bodies. expires_ms: of the key; 0: never."""
     yield from terms_beyond(bound.key.terms, wanted.terms, bound.groups, bound.budgets)
-    models = ModelList(bound.key.terms.models, bound.groups)
-    if wanted.aliases and models.beyond(list(wanted.aliases.values()), bound.groups) is not None:
+    if wanted.aliases and first_beyond(bound.key.terms.models, list(wanted.aliases.values()), bound.groups) is not None:
         yield "aliases"
     if bound.key.expires_ms and not 0 < expires_ms <= bound.key.expires_ms:
         yield "duration"
@@ -81,7 +80,7 @@ def terms_beyond(
     if wanted.budget_id != own.budget_id:
         yield "budget_id"
     own, wanted = with_budget(own, budgets), with_budget(wanted, budgets)
-    if ModelList(own.models, groups).beyond(list(wanted.models), groups) is not None:
+    if first_beyond(own.models, wanted.models, groups) is not None:
         yield "models"
     if not _no_more_money(own, wanted):
         yield "max_budget"

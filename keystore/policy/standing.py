@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from keystore.policy.defaults import Defaults
-from keystore.policy.models import AccessGroups, Allowed, compiled
 from keystore.policy.operations import Budget, Limit
 from keystore.policy.owners import Directory, Key, Kind, Owner, member_id
 from keystore.policy.scopes import Whose, in_period, key_scope, scope_of
 from keystore.policy.terms import NONE, ModelTerms, Terms, filled
+from services.allowed_models import Allowed, Groups, compiled, merged
 from services.durations import Period, parse, period_at
 from services.money import MAX_BUDGET_NANO_USD
 
@@ -136,7 +136,7 @@ class Standings:
     def __init__(self, directory: Directory, defaults: Defaults) -> None:
         self._directory = directory
         self._defaults = defaults
-        self._groups: AccessGroups = {}
+        self._groups: Groups = {}
         self._generation = -1
         self._standings: dict[str, Standing] = {}
         self._kept: dict[tuple[Whose, str], Line | None] = {}
@@ -146,7 +146,7 @@ class Standings:
         """Of those who have no terms."""
         return self._defaults
 
-    def set_groups(self, groups: AccessGroups) -> None:
+    def set_groups(self, groups: Groups) -> None:
         """What routers say that names of groups stand for."""
         self._groups = groups
         self._generation = -1
@@ -307,9 +307,7 @@ class Standings:
             for name in line.terms.models
             if (group := self._directory.owner(Kind.ACCESS_GROUP, name)) is not None
         }
-        # A group that somebody has made, and that deployments name too, stands for both.
-        groups = {name: members | self._groups.get(name, frozenset()) for name, members in owned.items()}
-        allowed = compiled(line.terms.models, {**self._groups, **groups} if groups else self._groups)
+        allowed = compiled(line.terms.models, merged(self._groups, owned) if owned else self._groups)
         return None if allowed.everything else Rule(line.whose, allowed)
 
 

@@ -122,7 +122,7 @@ async def made_by(scene: Scene, name: str, body: dict[str, Any]) -> tuple[httpx.
         ("user", {"models": ["*"]}, "models"),
         ("user", {"models": ["all-proxy-models"]}, "models"),
         ("user", {"models": ["all-team-models"]}, "models"),
-        # Of these two groups one is the catalog's and one the store's; both stand for more than `gpt*`.
+        # Of these two groups one is the store's, and one the catalog's too; both stand for more than `gpt*`.
         ("user", {"models": ["gpt-of-catalog"]}, "models"),
         ("user", {"models": ["gpt-owned"]}, "models"),
         ("user", {"aliases": {"m": "other"}}, "aliases"),
@@ -146,8 +146,10 @@ async def made_by(scene: Scene, name: str, body: dict[str, Any]) -> tuple[httpx.
 )
 async def test_a_key_makes_none_that_may_do_more(scene: Scene, name: str, body: dict[str, Any], param: str) -> None:
     populate(scene)
-    group = k.Owner(kind=k.OWNER_KIND_ACCESS_GROUP, id="gpt-owned", terms=k.Terms(models=["other"]))
-    scene.kept.owners[group.kind, group.id] = group
+    groups = {"gpt-owned": ["other"], "gpt-of-catalog": ["m"]}
+    for name_of_group, models in groups.items():
+        group = k.Owner(kind=k.OWNER_KIND_ACCESS_GROUP, id=name_of_group, terms=k.Terms(models=models))
+        scene.kept.owners[group.kind, group.id] = group
     answer, told = await made_by(scene, name, body)
     assert (answer.status_code, told) == (401, None), answer.text
     assert answer.json()["error"]["param"] == param

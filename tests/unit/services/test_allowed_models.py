@@ -1,4 +1,5 @@
-"""Lists of models: what they allow, and that nothing is allowed that is not listed."""
+"""Lists of models: what they allow, that nothing is allowed that is not listed, and that nobody gives away more than
+they have."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystore.policy.models import compiled
+from services.allowed_models import compiled, first_beyond, merged
 
 GROUPS = {
     "team-models": frozenset({"gpt-4o", "claude"}),
@@ -90,3 +91,43 @@ def test_a_name_made_of_many_stars_takes_no_time() -> None:
         assert not rule.allows("a" * 256)
     assert time.process_time() - begun < 1
     assert rule.allows("a" * 60 + "b")
+
+
+MORE_GROUPS = {
+    "prod": frozenset(("gpt-4o", "o3")),
+    "prod-all": frozenset(("claude",)),
+    "wild": frozenset(("openai/*",)),
+}
+NAMES = ("gpt-4o", "o3", "claude", "openai/x", "openai/x-1", "prod", "prod-all", "wild", "prod-x")
+lists = st.lists(
+    st.sampled_from(
+        (*NAMES, "openai/*", "prod*", "*x*", "*", "all-proxy-models", "all-team-models", "no-default-models")
+    ),
+    max_size=4,
+)
+
+
+@given(lists, lists)
+def test_a_list_that_is_not_beyond_another_allows_nothing_more(own: list[str], wanted: list[str]) -> None:
+    if first_beyond(own, wanted, MORE_GROUPS) is None:
+        outer, inner = compiled(own, MORE_GROUPS), compiled(wanted, MORE_GROUPS)
+        assert all(outer.allows(name) for name in NAMES if inner.allows(name))
+
+
+def test_a_group_is_what_it_stands_for_though_its_name_fits_a_pattern() -> None:
+    assert first_beyond(["prod*"], ["prod-all"], MORE_GROUPS) == "prod-all"
+    assert first_beyond(["prod*"], ["prod-x"], MORE_GROUPS) is None
+    assert first_beyond(["openai/*"], ["openai/gpt*"], MORE_GROUPS) is None
+    assert first_beyond(["openai/gpt*"], ["openai/*"], MORE_GROUPS) == "openai/*"
+
+
+def test_a_list_that_holds_nothing_back_is_beyond_one_that_does() -> None:
+    for everything in ([], ["*"], ["all-proxy-models"], ["all-team-models"]):
+        assert first_beyond(["gpt-4o"], everything, {}) is not None
+
+
+def test_a_group_of_two_sources_stands_for_the_models_of_both() -> None:
+    """Who may give it away must have both, for admission allows both."""
+    groups = merged({"g": frozenset(("a",)), "h": frozenset(("c",))}, {"g": frozenset(("b",))})
+    assert groups == {"g": {"a", "b"}, "h": {"c"}}
+    assert first_beyond(["a"], ["g"], groups) == "g"
