@@ -10,6 +10,8 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from services.allowed_routes import CALLS, INFO, MANAGEMENT, allows_route
+
 
 class Grant(enum.Flag):
     """Who may use a route, and what of."""
@@ -33,12 +35,6 @@ class Grant(enum.Flag):
     KEY = enum.auto()
     # Without any key.
     ANYBODY = enum.auto()
-
-
-# LiteLLM's groups of routes, as they stand in a key's `allowed_routes`.
-MANAGEMENT = "management_routes"
-INFO = "info_routes"
-CALLS = "llm_api_routes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +212,6 @@ class Reach:
 def allows(allowed_routes: Sequence[str], path: str, route: str, row: Row) -> bool:
     """Whether a key's `allowed_routes` have a route: itself, a group, or `/x/*`. None at all: every route.
 
-    path: as it was asked for; route: as the table writes it. `/v1` before a path makes no difference.
+    path: as it was asked for; route: as the table writes it.
     """
-    if not allowed_routes:
-        return True
-    paths = {path.removeprefix("/v1"), route.removeprefix("/v1")}
-    for name in allowed_routes:
-        plain = name.removeprefix("/v1")
-        if name == "*" or name in row.groups or plain in paths:
-            return True
-        if plain.endswith("/*") and path.removeprefix("/v1").startswith(plain[:-1]):
-            return True
-    return False
+    return not allowed_routes or allows_route(allowed_routes, (path, route), row.groups)

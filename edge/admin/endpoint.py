@@ -14,11 +14,12 @@ from urllib.parse import parse_qsl
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from edge.admin.access import CLOSED, MANAGEMENT, TABLE, Grant, Reach, allows
+from edge.admin.access import CLOSED, TABLE, Grant, Reach, allows
 from edge.admin.caller import Caller, Callers
 from edge.auth import Authenticator
 from edge.errors import render
 from edge.http import CallerGone, call_id_of, read_body
+from services.allowed_routes import MANAGEMENT
 from services.decoding import NOT_DECODED
 from services.errors import GatewayError, Reason, internal
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from edge.admin.access import CALLS, INFO, MANAGEMENT, TABLE, Grant, Row
+from edge.admin.access import TABLE, Grant, Row
+from services.allowed_routes import CALLS, INFO, MANAGEMENT
 
 _WHO: Mapping[Grant, str] = {
     Grant.ANYBODY: "anybody, without a key",

@@ -3,7 +3,7 @@ clients look for. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from gateway.v1 import common_pb2
@@ -11,6 +11,7 @@ from gateway.v1 import common_pb2
 from keystore.policy.owners import Key, Kind, Owner
 from keystore.policy.scopes import Whose
 from keystore.policy.standing import Rule, Standing
+from services.allowed_routes import CALLS, allows_route
 from services.errors import GatewayError, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,8 +22,6 @@ ROUTES: Mapping[int, str] = {
     common_pb2.OPERATION_EMBEDDINGS: "/v1/embeddings",
     common_pb2.OPERATION_RERANK: "/v1/rerank",
 }
-# LiteLLM's name for all of them.
-CALLS = "llm_api_routes"
 
 # Who is blocked, and what to do about it.
 _ASK = "Ask whoever administers this gateway."
@@ -85,7 +84,7 @@ def call_refusal(
     """Why a key that may be used may not make this call; None when it may. customers: the customer's list of models.
     model: with aliases resolved."""
     route = ROUTES.get(operation, "")
-    if key.allowed_routes and not allows_route(key.allowed_routes, route, CALLS):
+    if key.allowed_routes and not allows_route(key.allowed_routes, (route,), (CALLS,)):
         return GatewayError(
             Reason.ERROR_REASON_ROUTE_NOT_ALLOWED,
             "Virtual key is not allowed to call this route. Only allowed to call routes: "
@@ -100,18 +99,6 @@ def call_refusal(
     if customers is not None and not customers.allowed.allows(model):
         return _model_refusal(customers.whose, model)
     return None
-
-
-def allows_route(allowed: Iterable[str], route: str, group: str) -> bool:
-    """Whether a route, or the group that it belongs to, is among those allowed. The `/v1` that it begins with may be
-    left out; `/v1/*` does not stand for a route without it."""
-    routes = (route, route[3:] if route.startswith("/v1/") else route)
-    return any(
-        name in (group, "*")
-        or name in routes
-        or (name.endswith("/*") and any(each.startswith(name[:-1]) for each in routes))
-        for name in allowed
-    )
 
 
 def _model_refusal(whose: Whose, model: str) -> GatewayError:

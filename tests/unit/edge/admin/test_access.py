@@ -7,8 +7,9 @@ import itertools
 import pytest
 from gateway.v1 import keystore_pb2
 
-from edge.admin.access import CALLS, INFO, MANAGEMENT, TABLE, Grant, Reach, Row, allows
+from edge.admin.access import TABLE, Grant, Reach, Row, allows
 from edge.admin.caller import Caller
+from services.allowed_routes import CALLS, INFO, MANAGEMENT
 
 
 def of(role: str, *, user_id: str = "ada", **belongs: str) -> Caller:
@@ -150,6 +151,11 @@ def test_a_key_without_a_team_does_not_reach_what_has_no_team() -> None:
         (["/ke*"], "/key/info", "/key/info", False),
         (["/keys/*"], "/key/info", "/key/info", False),
         (["/v1/models"], "/models", "/models", True),
+        # What is for calls is not for the admin's paths.
+        (["/v1/*"], "/key/info", "/key/info", False),
+        (["/v1/*"], "/v1/models", "/v1/models", True),
+        (["/receipts/*"], "/v1/receipts/x", "/v1/receipts/{call_id}", True),
+        (["/*"], "/key/info", "/key/info", True),
         (["*"], "/key/info", "/key/info", True),
         ([""], "/key/info", "/key/info", False),
     ],

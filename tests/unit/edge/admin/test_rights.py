@@ -132,3 +132,10 @@ def test_a_key_after_a_change_has_what_was_named_and_keeps_the_rest() -> None:
 
 def test_periods_are_compared_by_their_length() -> None:
     assert seconds("30d") == seconds("1mo") < seconds("") > seconds("99mo")
+
+
+@pytest.mark.parametrize("more", [["/*"], ["*"], ["/key/*"], ["management_routes"], []])
+def test_routes_of_calls_give_away_no_others(more: list[str]) -> None:
+    bound = Bound(k.Key(allowed_routes=["/v1/*"]), {}, {})
+    assert list(beyond(bound, k.Key(allowed_routes=more), 0)) == ["allowed_routes"]
+    assert list(beyond(bound, k.Key(allowed_routes=["/v1/models", "/v1/chat/*"]), 0)) == []

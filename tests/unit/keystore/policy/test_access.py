@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gateway.v1 import common_pb2
 
-from keystore.policy.access import CALLS, ROUTES, allows_route, call_refusal, key_refusal
+from keystore.policy.access import ROUTES, call_refusal, key_refusal
 from keystore.policy.defaults import Defaults
 from keystore.policy.owners import Directory, Key, Kind, Owner, member_id
 from keystore.policy.standing import Standings
@@ -245,27 +245,3 @@ class TestRoutes:
 
     def test_an_operation_that_has_no_path_yet_is_in_no_list_of_paths(self) -> None:
         assert refused(key_with(allowed_routes=("/v1/chat/completions",)), operation=999) is not None
-
-    @pytest.mark.parametrize(
-        ("allowed", "route", "group", "holds"),
-        [
-            (("management_routes",), "/key/generate", "management_routes", True),
-            (("llm_api_routes",), "/key/generate", "management_routes", False),
-            (("/key/*",), "/key/generate", "management_routes", True),
-            (("/key/*",), "/keys/generate", "management_routes", False),
-            (("/key/*",), "/key", "management_routes", False),
-            # What is for calls is not for the admin's paths.
-            (("/v1/*",), "/key/generate", "management_routes", False),
-            (("/v1/*",), "/v1/models", "info_routes", True),
-            (("/models",), "/v1/models", "info_routes", True),
-            (("/v1/models",), "/models", "info_routes", False),
-            (("beta/*",), "/v1beta/models", "info_routes", False),
-        ],
-    )
-    def test_groups_and_prefixes_stand_for_their_own_routes_only(
-        self, allowed: tuple[str, ...], route: str, group: str, holds: bool
-    ) -> None:
-        assert allows_route(allowed, route, group) == holds
-
-    def test_calls_have_a_group(self) -> None:
-        assert all(allows_route((CALLS,), route, CALLS) for route in ROUTES.values())
