@@ -161,7 +161,7 @@ class KeyAdmin:
             raise invalid("new_key must be a text.", "new_key")
         if not isinstance(grace, str | None):
             raise invalid("grace_period must be a duration, such as 24h.", "grace_period")
-        change = await self._change(request, body)
+        change = await self._change(request, body, shows_secret=True)
         asked = keystore_pb2.RegenerateKeyRequest(
             change=change,
             secret=secret or "",
@@ -229,12 +229,12 @@ class KeyAdmin:
         return {"deleted_keys": list(answer.deleted)}
 
     async def _update(self, request: AdminRequest, body: Body) -> dict[str, object]:
-        change = await self._change(request, body)
+        change = await self._change(request, body, shows_secret=False)
         answer = await self._keystore.call(UPDATE_KEY, change, timeout_seconds=TIMEOUT_SECONDS)
         return {**key_row(answer.key), **await self._budget_table(answer.key), "key": body["key"]}
 
-    async def _change(self, request: AdminRequest, body: Body) -> keystore_pb2.UpdateKeyRequest:
-        """What a body asks for, that the caller may."""
+    async def _change(self, request: AdminRequest, body: Body, *, shows_secret: bool) -> keystore_pb2.UpdateKeyRequest:
+        """What a body asks for, that the caller may. shows_secret: they are to get one that opens with the key."""
         refuse_others(body, COLUMNS, ALSO)
         named: NameKey = convert(dict(body), NameKey)
         before = await self._get(named.key)
@@ -245,7 +245,7 @@ class KeyAdmin:
         if "expires_ms" in change.members:
             expires_ms = _ms(now) + change.duration_seconds * 1000 if change.duration_seconds else 0
         after = after_change(change.members, change.key, before)
-        await self._rights.may_change(request, before, after, expires_ms, said)
+        await self._rights.may_change(request, before, after, expires_ms, said, shows_secret=shows_secret)
         change.changed_by = request.changed_by
         return change
 

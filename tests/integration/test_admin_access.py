@@ -219,6 +219,9 @@ async def test_a_team_key_makes_keys_of_its_team_only_and_one_that_ends_none_tha
         ({"allowed_routes": []}, 401),
         ({"team_id": "t1"}, 401),
         ({"user_id": "lead"}, 401),
+        # Whose budgets it counts against.
+        ({"user_id": None}, 401),
+        ({"organization_id": None}, 401),
         ({"max_budget": 1}, 403),
         ({"blocked": False}, 403),
         ({"budget_id": None}, 403),
@@ -231,6 +234,7 @@ async def test_a_user_takes_nothing_away_that_bounds_their_key(scene: Scene, bod
     small = k.Key(
         key_id="id-small",
         user_id="user",
+        organization_id="o1",
         terms=k.Terms(models=["m"], rpm_limit=7),
         expires_ms=4_000_000_000_000,
         tags=["x"],
@@ -243,6 +247,63 @@ async def test_a_user_takes_nothing_away_that_bounds_their_key(scene: Scene, bod
             answer = await client.post(path, json={**body, **extra})
             assert answer.status_code == status, (path, answer.text)
     assert bool(scene.kept.told) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("lead", {"team_id": "t1"}), ("org", {"team_id": "t1"}), ("org", {"organization_id": "o1"})]
+)
+async def test_a_key_that_somebody_makes_for_another_user_is_for_calls(
+    scene: Scene, name: str, place: dict[str, str]
+) -> None:
+    """With any other they would be that user on admin routes, and the user may be a proxy admin."""
+    populate(scene)
+    answer, told = await made_by(scene, name, {**place, "user_id": "proxy_admin"})
+    assert told is not None, answer.text
+    assert list(told.key.allowed_routes) == ["llm_api_routes"]
+    for routes in (["*"], ["management_routes"], ["llm_api_routes", "info_routes"]):
+        answer, told = await made_by(scene, name, {**place, "user_id": "proxy_admin", "allowed_routes": routes})
+        assert (answer.status_code, told, answer.json()["error"]["param"]) == (401, None, "allowed_routes")
+
+
+async def test_nobody_becomes_another_user_by_a_key_that_they_administer(scene: Scene) -> None:
+    populate(scene)
+    scene.kept.add("sk-boss", k.Key(key_id="id-boss", user_id="proxy_admin", team_id="t1", terms=OWN))
+    scene.kept.add("sk-mine", k.Key(key_id="id-mine", user_id="lead", team_id="t1", terms=OWN))
+    calls = k.Key(key_id="id-calls", user_id="user", team_id="t1", terms=OWN, allowed_routes=["llm_api_routes"])
+    scene.kept.add("sk-calls", calls)
+    async with scene.client("sk-lead") as client:
+        for path, body in (
+            ("/key/sk-boss/regenerate", {}),
+            ("/key/regenerate", {"key": "sk-boss"}),
+            ("/key/update", {"key": "sk-mine", "user_id": "proxy_admin"}),
+            ("/key/update", {"key": "sk-calls", "allowed_routes": []}),
+            ("/key/update", {"key": "sk-calls", "user_id": "proxy_admin", "allowed_routes": []}),
+        ):
+            answer = await client.post(path, json=body)
+            assert (answer.status_code, answer.json()["error"]["param"]) == (401, "allowed_routes"), (path, body)
+        # What opens nothing to them is theirs to administer.
+        for path, body in (
+            ("/key/update", {"key": "sk-boss", "rpm_limit": 3}),
+            ("/key/block", {"key": "sk-boss"}),
+            ("/key/sk-calls/regenerate", {}),
+        ):
+            answer = await client.post(path, json=body)
+            assert answer.status_code == 200, (path, answer.text)
+
+
+@pytest.mark.scene_config(
+    """
+    litellm_settings:
+      key_generation_settings: {personal_key_generation: {required_params: [key_alias]}}
+    """
+)
+async def test_what_is_required_of_a_key_is_also_of_one_that_asks_for_nothing(scene: Scene) -> None:
+    populate(scene)
+    answer, told = await made_by(scene, "user", {})
+    assert (answer.status_code, told) == (400, None)
+    assert answer.json()["error"]["param"] == "key_alias"
+    answer, told = await made_by(scene, "user", {"key_alias": "a"})
+    assert told is not None, answer.text
 
 
 @pytest.mark.scene_config(
