@@ -164,87 +164,106 @@ async def test_groups_of_models_and_aliases_say_what_a_key_may_call(gateway: Gat
     assert (await master.ask("GET", "/access_group/beta/info")).status_code == 404
 
 
-async def test_each_role_does_what_is_its_own(gateway: Gateway, master: Admin) -> None:
+# By whom is asked: each of a user of that name, and what the user is.
+ROLES = {
+    "root": "proxy_admin",
+    "view": "proxy_admin_viewer",
+    "org": "org_admin",
+    "lead": "internal_user",
+    "ada": "internal_user",
+    "eve": "internal_user_viewer",
+    "none": None,
+}
+
+
+@pytest.fixture
+async def people(gateway: Gateway, master: Admin) -> dict[str, Admin]:
+    """Everybody of ROLES with a key; two organisations with a team each, where `org` and `lead` are admins."""
     await master.post("/organization/new", organization_id="o1", organization_alias="acme")
     await master.post("/organization/new", organization_id="o2", organization_alias="other")
     await master.post("/team/new", team_id="t1", organization_id="o1", max_budget=10, models=["mock"])
     await master.post("/team/new", team_id="t2", organization_id="o2")
     people: dict[str, Admin] = {}
-    for name, role in (
-        ("root", "proxy_admin"),
-        ("view", "proxy_admin_viewer"),
-        ("org", "org_admin"),
-        ("lead", "internal_user"),
-        ("ada", "internal_user"),
-        ("eve", "internal_user_viewer"),
-        ("none", None),
-    ):
+    for name, role in ROLES.items():
         body = {"user_id": name} | ({"user_role": role} if role else {})
         people[name] = Admin(gateway, (await master.post("/user/new", **body))["key"])
     await master.post("/organization/member_add", organization_id="o1", member={"role": "org_admin", "user_id": "org"})
     await master.post("/team/member_add", team_id="t1", member={"role": "admin", "user_id": "lead"})
     await master.post("/team/member_add", team_id="t1", member={"role": "user", "user_id": "ada"})
+    return people
 
-    # Everything, nothing, and reading alone.
+
+async def test_admins_do_everything_and_viewers_see_it(people: dict[str, Admin], master: Admin) -> None:
     await people["root"].post("/user/new", user_id="made-by-root", auto_create_key=False)
     assert await people["view"].refused(401, "POST", "/user/new", {"user_id": "x"}) == "None"
-    assert (await people["view"].get("/key/list"))["total_count"] == 7
+    assert (await people["view"].get("/key/list"))["total_count"] == len(ROLES)
     for name in ("eve", "none"):
         assert await people[name].refused(401, "POST", "/key/generate", {}) == "None"
         assert (await people[name].get("/key/list"))["total_count"] == 1
     assert await people["eve"].refused(401, "GET", "/user/info?user_id=ada") == "user_id"
-
-    # A user: personal keys, and their own alone.
-    mine = await people["ada"].post("/key/generate", key_alias="adas")
-    assert mine["user_id"] == "ada"
-    assert await people["ada"].refused(401, "POST", "/key/generate", {"user_id": "lead"}) == "user_id"
-    assert await people["ada"].refused(401, "POST", "/key/generate", {"team_id": "t1"}) == "team_id"
-    assert await people["ada"].refused(401, "POST", "/key/generate", {"organization_id": "o2"}) == "organization_id"
-    assert await people["ada"].refused(403, "POST", "/key/update", {"key": mine["key"], "max_budget": 9}) == "None"
-    await people["ada"].post("/key/update", key=mine["key"], key_alias="adas-own", rpm_limit=5)
-    assert await people["ada"].refused(401, "POST", "/key/update", {"key": mine["key"], "rpm_limit": 6}) == "rpm_limit"
-    assert await people["ada"].refused(401, "GET", "/team/info?team_id=t2") == "team_id"
-    assert (await people["ada"].get("/team/info?team_id=t1"))["keys"] == []
-    assert [team["team_id"] for team in await people["ada"].get("/team/list")] == ["t1"]
-
-    # An admin of a team: its keys and members, within what it has.
-    theirs = await people["lead"].post("/key/generate", team_id="t1", user_id="ada")
-    own = set((await people["lead"].get("/key/list"))["keys"])
-    for who in (people["lead"], master):
-        listed = await who.get("/key/list?user_id=lead&include_team_keys=true")
-        assert set(listed["keys"]) == own | {theirs["token"]}
-    assert (await people["lead"].get("/key/list?team_id=t1"))["keys"] == [theirs["token"]]
-    assert await people["lead"].refused(401, "GET", "/key/list?user_id=ada") == "user_id"
-    await people["lead"].post("/key/block", key=theirs["key"])
-    assert await people["ada"].refused(401, "POST", "/key/unblock", {"key": theirs["key"]}) == "None"
-    await people["lead"].post("/team/member_add", team_id="t1", member={"user_id": "new"}, max_budget_in_team=1)
-    assert await people["lead"].refused(401, "POST", "/team/member_add", {"team_id": "t2", "member": {"user_id": "x"}})
-    assert (
-        await people["lead"].refused(401, "POST", "/team/update", {"team_id": "t1", "max_budget": 11}) == "max_budget"
-    )
-    assert await people["lead"].refused(401, "POST", "/team/update", {"team_id": "t1", "models": []}) == "models"
-    await people["lead"].post("/team/update", team_id="t1", max_budget=9)
-    assert await people["lead"].refused(401, "POST", "/key/update", {"key": mine["key"], "key_alias": "x"}) == "key"
-    assert await people["lead"].refused(401, "GET", f"/key/info?key={mine['token']}") == "key"
-
-    # An admin of an organisation: its teams, and no others.
-    await people["org"].post("/team/update", team_id="t1", max_budget=12)
-    await people["org"].post("/team/new", team_id="t3", organization_id="o1")
-    assert await people["org"].refused(401, "POST", "/team/new", {"team_id": "t4"}) == "organization_id"
-    assert await people["org"].refused(401, "POST", "/team/new", {"organization_id": "o2"}) == "organization_id"
-    moved = {"team_id": "t1", "organization_id": None}
-    assert await people["org"].refused(401, "POST", "/team/update", moved) == "organization_id"
-    assert await people["org"].refused(401, "GET", "/team/info?team_id=t2") == "team_id"
-    assert (await people["org"].get(f"/key/info?key={theirs['token']}"))["info"]["team_id"] == "t1"
-    assert [each["organization_id"] for each in await people["org"].get("/organization/list")] == ["o1"]
-    assert await people["org"].refused(401, "POST", "/user/new", {"user_role": "proxy_admin"}) == "user_role"
-    made = {"user_id": "hired", "user_role": "internal_user", "organizations": ["o1"], "auto_create_key": False}
-    await people["org"].post("/user/new", **made)
-    assert (await people["org"].get("/user/info?user_id=hired"))["user_id"] == "hired"
-
     # A role that is taken away is away at once.
     await master.post("/user/update", user_id="root", user_role="internal_user")
     assert await people["root"].refused(401, "POST", "/user/new", {"user_id": "y"}) == "None"
+
+
+async def test_a_user_makes_changes_and_sees_their_own(people: dict[str, Admin]) -> None:
+    ada, lead = people["ada"], people["lead"]
+    mine = await ada.post("/key/generate", key_alias="adas")
+    assert mine["user_id"] == "ada"
+    assert await ada.refused(401, "POST", "/key/generate", {"user_id": "lead"}) == "user_id"
+    assert await ada.refused(401, "POST", "/key/generate", {"team_id": "t1"}) == "team_id"
+    assert await ada.refused(401, "POST", "/key/generate", {"organization_id": "o2"}) == "organization_id"
+    assert await ada.refused(403, "POST", "/key/update", {"key": mine["key"], "max_budget": 9}) == "None"
+    assert await ada.refused(401, "POST", "/key/update", {"key": mine["key"], "user_id": None}) == "user_id"
+    await ada.post("/key/update", key=mine["key"], key_alias="adas-own", rpm_limit=5)
+    assert await ada.refused(401, "POST", "/key/update", {"key": mine["key"], "rpm_limit": 6}) == "rpm_limit"
+    assert await ada.refused(401, "GET", "/team/info?team_id=t2") == "team_id"
+    assert (await ada.get("/team/info?team_id=t1"))["keys"] == []
+    assert [team["team_id"] for team in await ada.get("/team/list")] == ["t1"]
+    assert await lead.refused(401, "POST", "/key/update", {"key": mine["key"], "key_alias": "x"}) == "key"
+    assert await lead.refused(401, "GET", f"/key/info?key={mine['token']}") == "key"
+
+
+async def test_an_admin_of_a_team_has_its_keys_and_members_within_what_it_has(
+    people: dict[str, Admin], gateway: Gateway, master: Admin
+) -> None:
+    lead = people["lead"]
+    theirs = await lead.post("/key/generate", team_id="t1", user_id="ada")
+    own = set((await lead.get("/key/list"))["keys"])
+    for who in (lead, master):
+        listed = await who.get("/key/list?user_id=lead&include_team_keys=true")
+        assert set(listed["keys"]) == own | {theirs["token"]}
+    assert (await lead.get("/key/list?team_id=t1"))["keys"] == [theirs["token"]]
+    assert await lead.refused(401, "GET", "/key/list?user_id=ada") == "user_id"
+    await lead.post("/key/block", key=theirs["key"])
+    assert await people["ada"].refused(401, "POST", "/key/unblock", {"key": theirs["key"]}) == "None"
+    await lead.post("/team/member_add", team_id="t1", member={"user_id": "new"}, max_budget_in_team=1)
+    assert await lead.refused(401, "POST", "/team/member_add", {"team_id": "t2", "member": {"user_id": "x"}})
+    assert await lead.refused(401, "POST", "/team/update", {"team_id": "t1", "max_budget": 11}) == "max_budget"
+    assert await lead.refused(401, "POST", "/team/update", {"team_id": "t1", "models": []}) == "models"
+    await lead.post("/team/update", team_id="t1", max_budget=9)
+    # A key for somebody who may do everything makes calls, and does nothing else.
+    roots = Admin(gateway, (await lead.post("/key/generate", team_id="t1", user_id="root"))["key"])
+    assert (await roots.ask("POST", "/user/new", {"user_id": "x"})).status_code == 403
+    assert {each["id"] for each in (await roots.get("/v1/models"))["data"]} == {"mock"}
+
+
+async def test_an_admin_of_an_organisation_has_its_teams_and_no_others(people: dict[str, Admin]) -> None:
+    org = people["org"]
+    await org.post("/team/update", team_id="t1", max_budget=12)
+    await org.post("/team/new", team_id="t3", organization_id="o1")
+    assert await org.refused(401, "POST", "/team/new", {"team_id": "t4"}) == "organization_id"
+    assert await org.refused(401, "POST", "/team/new", {"organization_id": "o2"}) == "organization_id"
+    moved = {"team_id": "t1", "organization_id": None}
+    assert await org.refused(401, "POST", "/team/update", moved) == "organization_id"
+    assert await org.refused(401, "GET", "/team/info?team_id=t2") == "team_id"
+    theirs = await people["lead"].post("/key/generate", team_id="t1", user_id="ada")
+    assert (await org.get(f"/key/info?key={theirs['token']}"))["info"]["team_id"] == "t1"
+    assert [each["organization_id"] for each in await org.get("/organization/list")] == ["o1"]
+    assert await org.refused(401, "POST", "/user/new", {"user_role": "proxy_admin"}) == "user_role"
+    made = {"user_id": "hired", "user_role": "internal_user", "organizations": ["o1"], "auto_create_key": False}
+    await org.post("/user/new", **made)
+    assert (await org.get("/user/info?user_id=hired"))["user_id"] == "hired"
 
 
 async def test_every_change_is_in_the_audit_log_with_who_made_it(gateway: Gateway, master: Admin) -> None:
