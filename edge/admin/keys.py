@@ -16,7 +16,7 @@ from edge.admin.key_rights import KeyRights
 from edge.admin.kinds import budget_of
 from edge.admin.making import bounded, filled_for, taken_away
 from edge.admin.owners import Owners
-from edge.admin.rights import after_change
+from edge.admin.rights import after_change, expiry
 from edge.admin.times import duration_seconds, iso
 from edge.admin.words import Body, invalid
 from services.admin_defaults import AdminDefaults
@@ -122,7 +122,7 @@ class KeyAdmin:
         fill = filled_for(shown(COLUMNS, own) if own is not None else {}, self._defaults.key, self._defaults.upper)
         said = normal(bounded(body, self._defaults.upper, fill))
         asked = new_key(said, now)
-        wants_ms = _ms(now) + asked.duration_seconds * 1000 if asked.duration_seconds else 0
+        wants_ms = expiry(asked.duration_seconds, _ms(now))
         if own is not None and own.expires_ms and body.get("duration") is None:
             wants_ms = min(wants_ms, own.expires_ms) if wants_ms else own.expires_ms
         await self._rights.may_make(request, asked.key, wants_ms, said)
@@ -243,7 +243,7 @@ class KeyAdmin:
         change = key_change({name: value for name, value in said.items() if name != "key"}, before, now)
         expires_ms = before.expires_ms
         if "expires_ms" in change.members:
-            expires_ms = _ms(now) + change.duration_seconds * 1000 if change.duration_seconds else 0
+            expires_ms = expiry(change.duration_seconds, _ms(now))
         after = after_change(change.members, change.key, before)
         await self._rights.may_change(request, before, after, expires_ms, said, shows_secret=shows_secret)
         change.changed_by = request.changed_by
