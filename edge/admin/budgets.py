@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import fill, refuse_others, shown
+from edge.admin.columns import refuse_others, shown
 from edge.admin.endpoint import AdminRequest, AdminRoute, convert
 from edge.admin.owner_rows import BUDGET_COLUMNS
 from edge.admin.owners import BUDGET, Owners
-from edge.admin.terms import budget_row, check_together
+from edge.admin.terms import budget_row, fill_checked
 from edge.admin.words import invalid, text_of
 
 # One body names no more.
@@ -63,8 +63,7 @@ class BudgetAdmin:
         body = request.body
         refuse_others(body, BUDGET_COLUMNS, ("budget_id",))
         budget = keystore_pb2.Owner(kind=BUDGET, id=text_of(body, "budget_id"), created_by=request.changed_by)
-        fill(BUDGET_COLUMNS, body, budget)
-        check_together(body)
+        fill_checked(BUDGET_COLUMNS, body, budget)
         return budget_row(await self._owners.create(budget, request.changed_by))
 
     async def info(self, request: AdminRequest) -> object:
@@ -106,8 +105,7 @@ class BudgetAdmin:
         refuse_others(body, BUDGET_COLUMNS, ("budget_id",))
         before = await self._owners.one(BUDGET, text_of(body, "budget_id"))
         change = keystore_pb2.Owner(kind=BUDGET, id=before.id)
-        members = fill(BUDGET_COLUMNS, body, change, before)
-        check_together(body)
+        members = fill_checked(BUDGET_COLUMNS, body, change, before)
         return budget_row(await self._owners.update(change, members, request.changed_by))
 
     async def delete(self, request: AdminRequest) -> object:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import fill, refuse_others
+from edge.admin.columns import refuse_others
 from edge.admin.endpoint import AdminRequest, AdminRoute, convert
 from edge.admin.owner_rows import CUSTOMER_COLUMNS, customer_row
 from edge.admin.owners import CUSTOMER, Owners, not_found
-from edge.admin.terms import check_together
+from edge.admin.terms import fill_checked
 from edge.admin.words import invalid, text_of
 from services.errors import GatewayError, Reason
 
@@ -55,8 +55,7 @@ class CustomerAdmin:
         if not text_of(body, "user_id"):
             raise invalid("A customer needs a user_id.", "user_id")
         customer = keystore_pb2.Owner(kind=CUSTOMER, id=body["user_id"], metadata_json="{}")
-        fill(CUSTOMER_COLUMNS, body, customer)
-        check_together(body)
+        fill_checked(CUSTOMER_COLUMNS, body, customer)
         customer.created_by = request.changed_by
         return await self._row(await self._owners.create(customer, request.changed_by))
 
@@ -79,8 +78,7 @@ class CustomerAdmin:
         refuse_others(body, CUSTOMER_COLUMNS, ("user_id",))
         before = await self._owners.one(CUSTOMER, text_of(body, "user_id"))
         change = keystore_pb2.Owner(kind=CUSTOMER, id=before.id)
-        members = fill(CUSTOMER_COLUMNS, body, change, before)
-        check_together(body)
+        members = fill_checked(CUSTOMER_COLUMNS, body, change, before)
         return await self._row(await self._owners.update(change, members, request.changed_by))
 
     async def delete(self, request: AdminRequest) -> object:

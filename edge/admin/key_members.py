@@ -8,9 +8,9 @@ from typing import Any
 
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import ATTRIBUTES, Column, fill, refuse_others, shown
+from edge.admin.columns import ATTRIBUTES, Column, refuse_others, shown
 from edge.admin.kinds import DURATION, FLAG, MAPPING, NAMES, OBJECT, OPTIONAL_FLAG, TEXT
-from edge.admin.terms import COMMON, PER_MODEL, budget_table, check_together
+from edge.admin.terms import COMMON, PER_MODEL, budget_table, fill_checked
 from edge.admin.times import duration_seconds, iso
 from edge.admin.words import Body, invalid, text_of, texts_of
 from services.money import usd_from_nano
@@ -129,8 +129,7 @@ def new_key(body: Body, now: datetime) -> keystore_pb2.CreateKeyRequest:
     """What a body asks for, as the keystore takes it."""
     refuse_others(body, COLUMNS, ALSO)
     asked = keystore_pb2.CreateKeyRequest(key=keystore_pb2.Key(metadata_json="{}"), secret=text_of(body, "key"))
-    fill(COLUMNS, body, asked.key)
-    check_together(body)
+    fill_checked(COLUMNS, body, asked.key)
     if duration := text_of(body, "duration"):
         asked.duration_seconds = duration_seconds(duration, now)
     return asked
@@ -139,8 +138,7 @@ def new_key(body: Body, now: datetime) -> keystore_pb2.CreateKeyRequest:
 def key_change(body: Body, before: keystore_pb2.Key, now: datetime) -> keystore_pb2.UpdateKeyRequest:
     """What a body changes of a key. null takes away what it has; what is not there stays as it is."""
     change = keystore_pb2.UpdateKeyRequest(name=before.key_id)
-    change.members.extend(fill(COLUMNS, body, change.key, before))
-    check_together(body)
+    change.members.extend(fill_checked(COLUMNS, body, change.key, before))
     if "duration" in body:
         change.members.append("expires_ms")
         if duration := text_of(body, "duration"):

@@ -10,9 +10,10 @@ from typing import TypeVar
 import msgspec
 from gateway.v1 import keystore_pb2
 
+from edge.admin.access import Reach
 from edge.admin.owner_rows import membership_row, team_row
 from edge.admin.owners import ORGANIZATION, TEAM, TEAM_MEMBER, USER, Owners, member_id, not_found
-from edge.admin.words import invalid
+from edge.admin.words import denied, invalid
 
 # One body adds no more: each is several questions to the keystore.
 MAX_ADDED = 500
@@ -48,7 +49,7 @@ class Joined:
 
 
 class Memberships:
-    """Adds, finds and lists members."""
+    """Adds, finds and lists members, and the teams that they are in."""
 
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
@@ -121,6 +122,20 @@ class Memberships:
     async def users(self, members: Iterable[Owner]) -> Mapping[str, Owner]:
         """Who they are, by user id."""
         return await self._owners.named(USER, (member.user_id for member in members))
+
+    async def covered_team(self, reach: Reach, team_id: str, *, with_spend: bool = False) -> Owner:
+        """A team that the caller may see, or change; others are told of nothing."""
+        team = (await self._owners.named(TEAM, [team_id], with_spend=with_spend)).get(team_id)
+        if team is None and reach.everything:
+            raise not_found(TEAM, team_id)
+        if team is None or not reach.covers(team_id=team.id, organization_id=team.organization_id):
+            raise denied("this team is not yours.", "team_id")
+        return team
+
+    async def team_row(self, team: Owner) -> dict[str, object]:
+        """A team with its members."""
+        members = await self.of_team(team.id)
+        return team_row(team, members, await self.users(members))
 
     async def team_rows(self, teams: Iterable[Owner]) -> list[dict[str, object]]:
         """Teams as lists have them: with their members, and what each may spend there."""

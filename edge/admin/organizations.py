@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import fill, refuse_others
+from edge.admin.columns import refuse_others
 from edge.admin.endpoint import AdminRequest, AdminRoute, convert
 from edge.admin.memberships import MAX_ADDED, Member, Memberships, role_of
 from edge.admin.owner_rows import (
@@ -17,7 +17,7 @@ from edge.admin.owner_rows import (
     user_row,
 )
 from edge.admin.owners import ORGANIZATION, ORGANIZATION_MEMBER, TEAM, Owners
-from edge.admin.terms import check_together
+from edge.admin.terms import fill_checked
 from edge.admin.words import denied, invalid, text_of, texts_of
 
 
@@ -65,8 +65,7 @@ class OrganizationAdmin:
         organization = keystore_pb2.Owner(
             kind=ORGANIZATION, id=text_of(body, "organization_id"), metadata_json="{}", created_by=request.changed_by
         )
-        fill(ORGANIZATION_COLUMNS, body, organization)
-        check_together(body)
+        fill_checked(ORGANIZATION_COLUMNS, body, organization)
         return await self._row(await self._owners.create(organization, request.changed_by))
 
     async def info(self, request: AdminRequest) -> object:
@@ -97,8 +96,7 @@ class OrganizationAdmin:
         refuse_others(body, ORGANIZATION_COLUMNS, ("organization_id",))
         before = await self._owners.one(ORGANIZATION, text_of(body, "organization_id"))
         change = keystore_pb2.Owner(kind=ORGANIZATION, id=before.id)
-        members = fill(ORGANIZATION_COLUMNS, body, change, before)
-        check_together(body)
+        members = fill_checked(ORGANIZATION_COLUMNS, body, change, before)
         return await self._row(await self._owners.update(change, members, request.changed_by))
 
     async def delete(self, request: AdminRequest) -> object:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import fill, refuse_others
+from edge.admin.columns import refuse_others
 from edge.admin.endpoint import AdminRequest, AdminRoute
 from edge.admin.owner_rows import TAG_COLUMNS, tag_row
 from edge.admin.owners import TAG, Owners
-from edge.admin.terms import check_together
+from edge.admin.terms import fill_checked
 from edge.admin.words import invalid, text_of, texts_of
 
 # One body names no more.
@@ -38,8 +38,7 @@ class TagAdmin:
         if not text_of(body, "name"):
             raise invalid("A tag needs a name.", "name")
         tag = keystore_pb2.Owner(kind=TAG, id=body["name"], created_by=request.changed_by)
-        fill(TAG_COLUMNS, body, tag)
-        check_together(body)
+        fill_checked(TAG_COLUMNS, body, tag)
         made = await self._owners.create(tag, request.changed_by)
         return {"message": f"Tag {made.id} created successfully", "tag": await self._row(made)}
 
@@ -64,8 +63,7 @@ class TagAdmin:
         refuse_others(body, TAG_COLUMNS, ("name",))
         before = await self._owners.one(TAG, text_of(body, "name"))
         change = keystore_pb2.Owner(kind=TAG, id=before.id)
-        members = fill(TAG_COLUMNS, body, change, before)
-        check_together(body)
+        members = fill_checked(TAG_COLUMNS, body, change, before)
         changed = await self._owners.update(change, members, request.changed_by)
         return {"message": f"Tag {changed.id} updated successfully", "tag": await self._row(changed)}
 

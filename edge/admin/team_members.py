@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.access import Reach
-from edge.admin.columns import fill, refuse_others, shown
+from edge.admin.columns import refuse_others, shown
 from edge.admin.endpoint import AdminRequest, AdminRoute, convert
 from edge.admin.memberships import MAX_ADDED, Joined, Member, Memberships, role_of
-from edge.admin.owner_rows import TEAM_MEMBER_COLUMNS, membership_row, team_row, user_row
-from edge.admin.owners import TEAM, TEAM_MEMBER, USER, Owners, not_found
-from edge.admin.terms import check_together
+from edge.admin.owner_rows import TEAM_MEMBER_COLUMNS, membership_row, user_row
+from edge.admin.owners import TEAM_MEMBER, USER, Owners
+from edge.admin.terms import fill_checked
 from edge.admin.words import Body, denied, invalid
 from services.errors import GatewayError
 
@@ -75,7 +73,7 @@ class TeamMemberAdmin:
         members = asked.member if isinstance(asked.member, list) else [asked.member]
         if not 1 <= len(members) <= MAX_ADDED:
             raise invalid(f"Name 1 to {MAX_ADDED} members.", "member")
-        team = await self._covered(request.reach, asked.team_id)
+        team = await self._memberships.covered_team(request.reach, asked.team_id, with_spend=True)
         terms = _terms(request.body)
         for member in members:
             role_of(member)
@@ -84,7 +82,7 @@ class TeamMemberAdmin:
         ]
         budgets = await self._owners.budgets_of([terms])
         return {
-            **await self._row(team),
+            **await self._memberships.team_row(team),
             "updated_users": [user_row(each.user, [team.id]) for each in joined],
             "updated_team_memberships": [membership_row(each.member, budgets) for each in joined],
         }
@@ -93,7 +91,7 @@ class TeamMemberAdmin:
         """The same, one after the other; who could not be added is told of."""
         refuse_others(request.body, TEAM_MEMBER_COLUMNS, ("team_id", "members", "all_users"))
         asked: AddManyMembers = convert(request.body, AddManyMembers)
-        team = await self._covered(request.reach, asked.team_id)
+        team = await self._memberships.covered_team(request.reach, asked.team_id, with_spend=True)
         members = asked.members or []
         if asked.all_users:
             if not request.reach.everything:
@@ -111,7 +109,7 @@ class TeamMemberAdmin:
             "total_requested": len(results),
             "successful_additions": good,
             "failed_additions": len(results) - good,
-            "updated_team": await self._row(team),
+            "updated_team": await self._memberships.team_row(team),
         }
 
     async def update(self, request: AdminRequest) -> object:
@@ -119,11 +117,10 @@ class TeamMemberAdmin:
         body = request.body
         refuse_others(body, TEAM_MEMBER_COLUMNS, NameMember.__struct_fields__)
         asked: NameMember = convert(body, NameMember)
-        team = await self._covered(request.reach, asked.team_id)
+        team = await self._memberships.covered_team(request.reach, asked.team_id, with_spend=True)
         before, email = await self._memberships.find(TEAM_MEMBER, team.id, asked.user_id, asked.user_email)
         change = keystore_pb2.Owner(kind=TEAM_MEMBER, id=before.id)
-        members = fill(TEAM_MEMBER_COLUMNS, body, change, before)
-        check_together(body)
+        members = fill_checked(TEAM_MEMBER_COLUMNS, body, change, before)
         if asked.role is not None:
             change.role = role_of(Member(role=asked.role))
             members.append("role")
@@ -134,10 +131,10 @@ class TeamMemberAdmin:
     async def delete(self, request: AdminRequest) -> object:
         """A member leaves the team, and their keys of the team are gone."""
         asked: NameMember = convert(request.body, NameMember)
-        team = await self._covered(request.reach, asked.team_id)
+        team = await self._memberships.covered_team(request.reach, asked.team_id, with_spend=True)
         member, _ = await self._memberships.find(TEAM_MEMBER, team.id, asked.user_id, asked.user_email)
         await self._owners.delete(TEAM_MEMBER, [member.id], request.changed_by)
-        return await self._row(team)
+        return await self._memberships.team_row(team)
 
     async def _try(
         self, request: AdminRequest, team: keystore_pb2.Owner, member: Member, terms: keystore_pb2.Terms
@@ -148,25 +145,11 @@ class TeamMemberAdmin:
             return _Result(member, error=error.message)
         return _Result(member, joined)
 
-    async def _covered(self, reach: Reach, team_id: str) -> keystore_pb2.Owner:
-        """The team, as far as it is the caller's to administer."""
-        team = (await self._owners.named(TEAM, [team_id], with_spend=True)).get(team_id)
-        if team is None and reach.everything:
-            raise not_found(TEAM, team_id)
-        if team is None or not reach.covers(team_id=team.id, organization_id=team.organization_id):
-            raise denied("this team is not yours.", "team_id")
-        return team
-
-    async def _row(self, team: keystore_pb2.Owner) -> dict[str, object]:
-        members: Sequence[keystore_pb2.Owner] = await self._memberships.of_team(team.id)
-        return team_row(team, members, await self._memberships.users(members))
-
 
 def _terms(body: Body) -> keystore_pb2.Terms:
     """What new members may have of their own."""
     member = keystore_pb2.Owner()
-    fill(TEAM_MEMBER_COLUMNS, body, member)
-    check_together(body)
+    fill_checked(TEAM_MEMBER_COLUMNS, body, member)
     return member.terms
 
 

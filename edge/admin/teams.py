@@ -8,17 +8,16 @@ from typing import Any
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.access import Reach
 from edge.admin.allowed import AllowedModels
-from edge.admin.columns import fill, refuse_others
+from edge.admin.columns import refuse_others
 from edge.admin.endpoint import AdminRequest, AdminRoute, convert, number_of
 from edge.admin.key_members import key_row
 from edge.admin.making import with_defaults
 from edge.admin.memberships import MAX_ADDED, Member, Memberships, role_of
 from edge.admin.owner_rows import TEAM_COLUMNS, membership_row, team_row
-from edge.admin.owners import ORGANIZATION, TEAM, TEAM_MEMBER, Owners, not_found
+from edge.admin.owners import ORGANIZATION, TEAM, TEAM_MEMBER, Owners
 from edge.admin.rights import after_change, refuse_beyond, terms_beyond
-from edge.admin.terms import check_together
+from edge.admin.terms import fill_checked
 from edge.admin.words import Body, denied, invalid, text_of
 from services.admin_defaults import AdminDefaults
 from services.errors import GatewayError
@@ -95,8 +94,7 @@ class TeamAdmin:
         if request.caller.user_id and all(member.user_id != request.caller.user_id for member in members):
             members.append(Member(role="admin", user_id=request.caller.user_id))
         team = keystore_pb2.Owner(kind=TEAM, id=text_of(body, "team_id"), metadata_json="{}")
-        fill(TEAM_COLUMNS, body, team)
-        check_together(body)
+        fill_checked(TEAM_COLUMNS, body, team)
         if not request.reach.covers(organization_id=team.organization_id):
             raise denied("name an organisation that you are an admin of.", "organization_id")
         if team.organization_id:
@@ -110,14 +108,14 @@ class TeamAdmin:
             # All or nothing: a team without those who were to be in it is none.
             await self._owners.delete(TEAM, [made.id], request.changed_by)
             raise
-        return await self._row(made)
+        return await self._memberships.team_row(made)
 
     async def info(self, request: AdminRequest) -> object:
         """One team, with its members, what they may spend there, and its keys."""
         team_id = request.query.get("team_id") or (request.caller.key.team_id if request.caller.key else "")
         if not team_id:
             raise invalid("The query parameter 'team_id' is missing.", "team_id")
-        team = await self._covered(request.reach, team_id, with_spend=True)
+        team = await self._memberships.covered_team(request.reach, team_id, with_spend=True)
         members = await self._memberships.of_team(team.id, with_spend=True)
         asked = keystore_pb2.ListKeysRequest(page=1, size=MAX_KEYS, team_id=team.id, with_spend=True)
         keys = (await self._keystore.call(LIST_KEYS, asked, timeout_seconds=TIMEOUT_SECONDS)).keys
@@ -161,14 +159,13 @@ class TeamAdmin:
         body = request.body
         refuse_others(body, TEAM_COLUMNS, ("team_id",))
         named: NameTeam = convert(body, NameTeam)
-        before = await self._covered(request.reach, named.team_id)
+        before = await self._memberships.covered_team(request.reach, named.team_id)
         change = keystore_pb2.Owner(kind=TEAM, id=before.id)
-        members = fill(TEAM_COLUMNS, body, change, before)
-        check_together(body)
+        members = fill_checked(TEAM_COLUMNS, body, change, before)
         after = after_change(members, change, before)
         await self._check_change(request, before, after, body)
         changed = await self._owners.update(change, members, request.changed_by)
-        return {"team_id": changed.id, "data": await self._row(changed)}
+        return {"team_id": changed.id, "data": await self._memberships.team_row(changed)}
 
     async def delete(self, request: AdminRequest) -> object:
         """Remove teams for good, with their keys and memberships. All or none."""
@@ -176,7 +173,7 @@ class TeamAdmin:
         if not 1 <= len(asked.team_ids) <= MAX_ADDED:
             raise invalid(f"Name 1 to {MAX_ADDED} teams.", "team_ids")
         for team_id in asked.team_ids:
-            await self._covered(request.reach, team_id)
+            await self._memberships.covered_team(request.reach, team_id)
         await self._owners.delete(TEAM, asked.team_ids, request.changed_by)
         return {"deleted_teams": asked.team_ids}
 
@@ -191,13 +188,13 @@ class TeamAdmin:
     async def add_models(self, request: AdminRequest) -> object:
         """More models that the team may call."""
         asked: TeamModels = convert(request.body, TeamModels)
-        team = await self._covered(request.reach, asked.team_id)
+        team = await self._memberships.covered_team(request.reach, asked.team_id)
         return await self._set_models(request, team, [*team.terms.models, *asked.models])
 
     async def delete_models(self, request: AdminRequest) -> object:
         """Fewer models. Not the last one, for a team without a list may call all."""
         asked: TeamModels = convert(request.body, TeamModels)
-        team = await self._covered(request.reach, asked.team_id)
+        team = await self._memberships.covered_team(request.reach, asked.team_id)
         models = [model for model in team.terms.models if model not in asked.models]
         if team.terms.models and not models:
             raise invalid(
@@ -209,13 +206,13 @@ class TeamAdmin:
     async def _set_models(self, request: AdminRequest, team: keystore_pb2.Owner, models: Iterable[str]) -> object:
         change = keystore_pb2.Owner(kind=TEAM, id=team.id)
         change.terms.models.extend(dict.fromkeys(models))
-        return await self._row(await self._owners.update(change, ["models"], request.changed_by))
+        return await self._memberships.team_row(await self._owners.update(change, ["models"], request.changed_by))
 
     async def _set_blocked(self, request: AdminRequest, blocked: bool) -> object:
         named: NameTeam = convert(request.body, NameTeam)
-        team = await self._covered(request.reach, named.team_id)
+        team = await self._memberships.covered_team(request.reach, named.team_id)
         change = keystore_pb2.Owner(kind=TEAM, id=team.id, blocked=blocked)
-        return await self._row(await self._owners.update(change, ["blocked"], request.changed_by))
+        return await self._memberships.team_row(await self._owners.update(change, ["blocked"], request.changed_by))
 
     async def _check_change(
         self, request: AdminRequest, before: keystore_pb2.Owner, after: keystore_pb2.Owner, touched: Container[str]
@@ -273,19 +270,6 @@ class TeamAdmin:
             return await self._owners.page(TEAM, page, size, filters=filters)
         teams = (await self._owners.every(TEAM, with_spend=True, **filters))[:size]
         return teams, len(teams)
-
-    async def _covered(self, reach: Reach, team_id: str, *, with_spend: bool = False) -> keystore_pb2.Owner:
-        """A team that the caller may see, or change; others are told of nothing."""
-        team = (await self._owners.named(TEAM, [team_id], with_spend=with_spend)).get(team_id)
-        if team is None and reach.everything:
-            raise not_found(TEAM, team_id)
-        if team is None or not reach.covers(team_id=team.id, organization_id=team.organization_id):
-            raise denied("this team is not yours.", "team_id")
-        return team
-
-    async def _row(self, team: keystore_pb2.Owner) -> dict[str, object]:
-        members = await self._memberships.of_team(team.id)
-        return team_row(team, members, await self._memberships.users(members))
 
 
 def _members_in(body: Body) -> list[Member]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import MEMBER_TERMS, TERMS, Column, shown
+from edge.admin.columns import MEMBER_TERMS, TERMS, Column, Message, fill, shown
 from edge.admin.kinds import (
     COUNT,
     DURATION,
@@ -22,7 +22,7 @@ from edge.admin.kinds import (
     WINDOWS,
 )
 from edge.admin.times import iso
-from edge.admin.words import invalid
+from edge.admin.words import Body, invalid
 
 MODELS = Column("models", "models", NAMES, TERMS)
 BUDGET_ID = Column("budget_id", "budget_id", TEXT, TERMS)
@@ -76,8 +76,15 @@ _ABSENT: Mapping[str, object] = dict.fromkeys(
 )
 
 
-def check_together(given: Mapping[str, object]) -> None:
-    """What belongs together is given together: an increase and its end. GatewayError names what is missing."""
+def fill_checked(columns: Iterable[Column], body: Body, into: Message, before: Message | None = None) -> list[str]:
+    """`columns.fill`; and what belongs together must be given together. GatewayError names what is missing."""
+    changed = fill(columns, body, into, before)
+    _check_together(body)
+    return changed
+
+
+def _check_together(given: Body) -> None:
+    """An increase, and its end."""
     names = [column.name for column in TEMPORARY]
     is_there = [given.get(name) is not None for name in names]
     if any(is_there) and not all(is_there):

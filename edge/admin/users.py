@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.columns import fill, refuse_others
+from edge.admin.columns import refuse_others
 from edge.admin.endpoint import AdminAnswer, AdminRequest, AdminRoute, convert, number_of
 from edge.admin.key_members import key_row
 from edge.admin.key_rights import KeyRights
@@ -18,7 +18,7 @@ from edge.admin.making import with_defaults
 from edge.admin.memberships import Memberships, each_of
 from edge.admin.owner_rows import USER_COLUMNS, user_row
 from edge.admin.owners import ORGANIZATION_MEMBER, TEAM, TEAM_MEMBER, USER, Owners, member_id, not_found
-from edge.admin.terms import check_together
+from edge.admin.terms import fill_checked
 from edge.admin.words import Body, denied, invalid, text_of, texts_of
 from services.admin_defaults import AdminDefaults
 from services.errors import GatewayError
@@ -103,8 +103,7 @@ class UserAdmin:
         organizations = texts_of(body, "organizations")
         self._check_role(request, body, organizations)
         user = keystore_pb2.Owner(kind=USER, id=text_of(body, "user_id"), metadata_json="{}")
-        fill(USER_COLUMNS, body, user)
-        check_together(body)
+        fill_checked(USER_COLUMNS, body, user)
         user.created_by = request.changed_by
         made = await self._owners.create(user, request.changed_by)
         try:
@@ -245,8 +244,7 @@ class UserAdmin:
         if before is None:
             raise not_found(USER, text_of(body, "user_id") or text_of(body, "user_email"))
         change = keystore_pb2.Owner(kind=USER, id=before.id)
-        members = fill(USER_COLUMNS, body, change, before)
-        check_together(body)
+        members = fill_checked(USER_COLUMNS, body, change, before)
         after = await self._owners.update(change, members, request.changed_by)
         teams = await self._owners.every(TEAM_MEMBER, user_id=after.id)
         return user_row(after, (member.team_id for member in teams))
