@@ -106,6 +106,24 @@ async def test_those_who_leave_make_room(scene: Scene) -> None:
         assert (head.status_code, head.content, empty.given) == (200, b"", 1)
 
 
+async def test_of_many_that_begin_at_once_no_more_are_let_in(scene: Scene) -> None:
+    let_go = asyncio.Event()
+
+    async def page(_: ledger_pb2.ExportEntriesRequest) -> ledger_pb2.ExportEntriesResponse:
+        await let_go.wait()
+        return ledger_pb2.ExportEntriesResponse()
+
+    scene.page = page
+    async with scene.client() as client, asyncio.timeout(20):
+        asked = [asyncio.create_task(client.get(PATH)) for _ in range(3 * MAX_EXPORTS)]
+        while len(refused := [each for each in asked if each.done()]) < 2 * MAX_EXPORTS:
+            await asyncio.sleep(0.01)
+        let_go.set()
+        statuses = sorted([answer.status_code for answer in await asyncio.gather(*asked)])
+    assert {each.result().status_code for each in refused} == {503}
+    assert statuses == [200] * MAX_EXPORTS + [503] * 2 * MAX_EXPORTS
+
+
 @pytest.mark.parametrize(
     ("query", "param"),
     [
