@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from typing import Any
+from collections.abc import Container, Iterable, Sequence
+from typing import cast
 
 import msgspec
 from gateway.v1 import keystore_pb2
@@ -117,21 +117,12 @@ class TeamAdmin:
             raise invalid("The query parameter 'team_id' is missing.", "team_id")
         team = await self._memberships.covered_team(request.reach, team_id, with_spend=True)
         members = await self._memberships.of_team(team.id, with_spend=True)
-        asked = keystore_pb2.ListKeysRequest(page=1, size=MAX_KEYS, team_id=team.id, with_spend=True)
-        keys = (await self._keystore.call(LIST_KEYS, asked, timeout_seconds=TIMEOUT_SECONDS)).keys
-        # Members see their team, and of its keys their own.
-        caller = request.caller
-        sees_all = request.reach.everything or (
-            team.id in caller.admin_team_ids or team.organization_id in caller.admin_organization_ids
-        )
-        keys_shown = [key for key in keys if sees_all or (key.user_id and key.user_id == caller.user_id)]
-        budgets = await self._owners.budgets_of(
-            [*(member.terms for member in members), *(key.terms for key in keys_shown)]
-        )
+        keys = await self._keys_shown(request, team)
+        budgets = await self._owners.budgets_of([*(member.terms for member in members), *(key.terms for key in keys)])
         return {
             "team_id": team.id,
             "team_info": team_row(team, members, await self._memberships.users(members)),
-            "keys": [key_row(key, budgets) for key in keys_shown],
+            "keys": [key_row(key, budgets) for key in keys],
             "team_memberships": [membership_row(member, budgets) for member in members],
         }
 
@@ -147,7 +138,7 @@ class TeamAdmin:
         teams, total = await self._found(request, page, size)
         rows = await self._memberships.team_rows(teams)
         return {
-            "teams": [{**row, "members_count": _length(row["members_with_roles"])} for row in rows],
+            "teams": [{**row, "members_count": len(cast("list[object]", row["members_with_roles"]))} for row in rows],
             "total": total,
             "page": page,
             "page_size": size,
@@ -232,6 +223,19 @@ class TeamAdmin:
         budgets = await self._owners.budgets_of([before.terms, after.terms])
         refuse_beyond(terms_beyond(before.terms, after.terms, groups, budgets), touched)
 
+    async def _keys_shown(self, request: AdminRequest, team: keystore_pb2.Owner) -> Sequence[keystore_pb2.Key]:
+        """Members see their team, and of its keys their own."""
+        caller = request.caller
+        sees_all = request.reach.everything or (
+            team.id in caller.admin_team_ids or team.organization_id in caller.admin_organization_ids
+        )
+        if not sees_all and not caller.user_id:
+            return ()
+        asked = keystore_pb2.ListKeysRequest(
+            page=1, size=MAX_KEYS, team_id=team.id, user_id="" if sees_all else caller.user_id, with_spend=True
+        )
+        return (await self._keystore.call(LIST_KEYS, asked, timeout_seconds=TIMEOUT_SECONDS)).keys
+
     async def _found(self, request: AdminRequest, page: int, size: int) -> tuple[Iterable[keystore_pb2.Owner], int]:
         """A page of the teams that are asked for, of those that the caller may see; and how many there are."""
         query, reach = request.query, request.reach
@@ -283,7 +287,3 @@ def _members_in(body: Body) -> list[Member]:
 
 class _Members(msgspec.Struct):
     members: list[Member]
-
-
-def _length(value: Any) -> int:
-    return len(value)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from gateway.v1 import keystore_pb2
 
+from edge.admin.access import Reach
 from edge.admin.columns import refuse_others
 from edge.admin.endpoint import AdminAnswer, AdminRequest, AdminRoute, convert, number_of
 from edge.admin.key_members import key_row
@@ -126,9 +127,8 @@ class UserAdmin:
     async def info(self, request: AdminRequest) -> object:
         """One user, with their keys and teams; without `user_id` the caller's own."""
         user = await self._asked_for(request)
-        members = await self._owners.every(TEAM_MEMBER, user_id=user.id)
-        teams = await self._owners.named(TEAM, (member.team_id for member in members), with_spend=True)
-        # To whom a user is one of their organisation's: of the keys, those of it.
+        # To whom a user is one of their organisation's: of the teams and keys, those of it.
+        teams = await self._teams_of(user, request.reach, with_spend=True)
         keys = [key for key in await self._keys_of(user.id) if await self._rights.covers(request.reach, key)]
         budgets = await self._owners.budgets_of(key.terms for key in keys)
         aliases = {team.id: team.alias or None for team in teams.values()}
@@ -142,8 +142,7 @@ class UserAdmin:
     async def info_alone(self, request: AdminRequest) -> object:
         """The user alone."""
         user = await self._asked_for(request)
-        members = await self._owners.every(TEAM_MEMBER, user_id=user.id)
-        return user_row(user, (member.team_id for member in members))
+        return user_row(user, await self._teams_of(user, request.reach))
 
     async def listing(self, request: AdminRequest) -> object:
         """A page of users, the newest first."""
@@ -259,6 +258,18 @@ class UserAdmin:
             if not await self._owners.named(ORGANIZATION_MEMBER, memberships):
                 raise denied("a user may see only themselves.", "user_id")
         return await self._owners.one(USER, user_id, with_spend=True)
+
+    async def _teams_of(
+        self, user: keystore_pb2.Owner, reach: Reach, *, with_spend: bool = False
+    ) -> Mapping[str, keystore_pb2.Owner]:
+        """Those of a user's teams that a request gets to, by id: all of the caller's own."""
+        members = await self._owners.every(TEAM_MEMBER, user_id=user.id)
+        teams = await self._owners.named(TEAM, (member.team_id for member in members), with_spend=with_spend)
+        return {
+            team.id: team
+            for team in teams.values()
+            if reach.covers(user_id=user.id, team_id=team.id, organization_id=team.organization_id)
+        }
 
     async def _listed(self, users: Iterable[keystore_pb2.Owner]) -> list[dict[str, object]]:
         """Users as lists have them: with their teams, and how many keys each has."""

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from edge.admin.access import TABLE, Grant
 from edge.admin.caller import Caller, Callers
 from edge.admin.endpoint import AdminEndpoint, AdminRequest, AdminRoute
+from edge.admin.teams import MAX_KEYS
 from edge.auth import Authenticator
 from services.inprocess import InProcessChannel
 from tests.edge_scene import MASTER_KEY, Scene
@@ -153,6 +154,44 @@ async def test_a_key_makes_none_that_may_do_more(scene: Scene, name: str, body: 
     answer, told = await made_by(scene, name, body)
     assert (answer.status_code, told) == (401, None), answer.text
     assert answer.json()["error"]["param"] == param
+
+
+async def test_of_a_user_an_admin_of_one_of_their_organisations_sees_what_is_of_it(scene: Scene) -> None:
+    populate(scene)
+    for kind, place, ids in (
+        (k.OWNER_KIND_USER, "", {"": "both"}),
+        (k.OWNER_KIND_ORGANIZATION_MEMBER, "organization_id", {"o1/both": "o1"}),
+        (k.OWNER_KIND_TEAM_MEMBER, "team_id", {"t1/both": "t1", "t2/both": "t2"}),
+    ):
+        for owner_id, named in ids.items():
+            owner = k.Owner(kind=kind, id=owner_id or named, user_id="both" if place else "")
+            if place:
+                setattr(owner, place, named)
+            scene.kept.owners[kind, owner.id] = owner
+    for number in "12":
+        scene.kept.add(f"sk-both{number}", k.Key(key_id=f"id-both{number}", user_id="both", team_id=f"t{number}"))
+    async with scene.client("sk-org") as client:
+        info = (await client.get("/user/info?user_id=both")).json()
+        alone = (await client.get("/v2/user/info?user_id=both")).json()
+    assert [team["team_id"] for team in info["teams"]] == ["t1"]
+    assert [key["team_id"] for key in info["keys"]] == ["t1"]
+    assert info["user_info"]["teams"] == alone["teams"] == ["t1"]
+    async with scene.client() as client:
+        info = (await client.get("/user/info?user_id=both")).json()
+    assert {team["team_id"] for team in info["teams"]} == {"t1", "t2"}
+
+
+async def test_a_member_of_a_team_sees_their_own_of_its_keys(scene: Scene) -> None:
+    populate(scene)
+    # More than a team's info shows, all newer than the member's own.
+    scene.kept.add("sk-of-user", k.Key(key_id="own", user_id="user", team_id="t1", token="own"))
+    for number in range(MAX_KEYS):
+        scene.kept.add(f"sk-{number}", k.Key(key_id=f"n{number}", user_id="lead", team_id="t1", token=f"n{number}"))
+    seen = {}
+    for name in ("user", "lead"):
+        async with scene.client(f"sk-{name}") as client:
+            seen[name] = [key["token"] for key in (await client.get("/team/info?team_id=t1")).json()["keys"]]
+    assert (seen["user"], len(seen["lead"])) == (["own"], MAX_KEYS)
 
 
 async def models_of(scene: Scene, key: str = MASTER_KEY) -> list[dict[str, Any]]:
