@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from gateway.v1 import ledger_pb2
 
-from edge.admin.endpoint import AdminRequest, AdminRoute, number_of
+from edge.admin.endpoint import AdminRequest, AdminRoute, number_of, place_of
 from edge.admin.times import iso
-from edge.admin.words import invalid
 from services.methods import LIST_ALERTS
 from services.transport import Channel
 
@@ -28,13 +27,10 @@ class AlertsAdmin:
     async def page(self, request: AdminRequest) -> object:
         """A page of alerts, the newest first; `before` is the `number` of the last of the page before."""
         query = request.query
-        before = query.get("before") or "0"
-        if not (before.isdecimal() and before.isascii() and len(before) <= 18):
-            raise invalid("before must be a number.", "before")
         asked = ledger_pb2.ListAlertsRequest(
             type=query.get("type"),
             page_size=number_of(query, "page_size", PAGE, MAX_PAGE),
-            before_number=int(before),
+            before_number=place_of(query, "before"),
         )
         answer = await self._ledger.call(LIST_ALERTS, asked, timeout_seconds=TIMEOUT_SECONDS)
         return {"alerts": [_row(kept) for kept in answer.alerts]}
@@ -48,7 +44,7 @@ def _row(kept: ledger_pb2.KeptAlert) -> dict[str, object]:
         "text": kept.alert.text,
         "channel": kept.channel,
         "noted_at": iso(kept.noted_ms),
-        "delivered_at": iso(kept.delivered_ms) if kept.delivered_ms else None,
+        "delivered_at": iso(kept.delivered_ms),
         "attempts": kept.attempts,
         "last_error": kept.last_error or None,
         "given_up": kept.given_up,

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from gateway.v1 import keystore_pb2
 
-from edge.admin.endpoint import AdminRequest, AdminRoute, number_of
+from edge.admin.endpoint import AdminRequest, AdminRoute, number_of, place_of
 from edge.admin.times import date_range_ms, iso
-from edge.admin.words import invalid
 from services.errors import GatewayError, Reason
 from services.methods import LIST_CHANGES
 from services.transport import Channel
@@ -62,7 +61,7 @@ class AuditAdmin:
         changes = await self._changes(
             keystore_pb2.ListChangesRequest(
                 size=wanted,
-                before_id=_number(query, "before_id"),
+                before_id=place_of(query, "before_id"),
                 changed_by=query.get("changed_by"),
                 object_kind=TABLES.get(table, table),
                 object_id=query.get("object_id"),
@@ -83,7 +82,7 @@ class AuditAdmin:
 
     async def one(self, request: AdminRequest) -> object:
         """One change."""
-        number = _number(request.path, "id")
+        number = place_of(request.path, "id")
         asked = keystore_pb2.ListChangesRequest(size=1, before_id=number + 1)
         for change in await self._changes(asked):
             if change.id == number:
@@ -101,14 +100,6 @@ class AuditAdmin:
             found += more
             asked.before_id = found[-1].id
         return found
-
-
-def _number(texts: Mapping[str, str], name: str) -> int:
-    text = texts.get(name) or "0"
-    # As long as the largest: of longer texts not even the number is to be made.
-    if not (text.isdecimal() and text.isascii() and len(text) <= 18):
-        raise invalid(f"{name} must be a number.", name)
-    return int(text)
 
 
 def _row(change: keystore_pb2.Change) -> dict[str, object]:

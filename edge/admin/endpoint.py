@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,8 @@ STALL_SECONDS = 120.0
 # Whom an admin says that a change is for (LiteLLM's header); names are no longer than this.
 CHANGED_BY = b"litellm-changed-by"
 MAX_NAME_BYTES = 256
+# Of a whole number of 64 bits.
+MAX_PLACE_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,15 @@ def convert(body: dict[str, Any], into: type[Any]) -> Any:
         return msgspec.convert(body, into, strict=True)
     except msgspec.ValidationError as error:
         raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"The request body is not valid: {error}.") from None
+
+
+def place_of(texts: Mapping[str, str], name: str) -> int:
+    """A number by which rows are kept, from 0, which stands for none."""
+    text = texts.get(name) or "0"
+    # As long as the largest: of longer texts not even the number is to be made.
+    if not (text.isdecimal() and text.isascii() and len(text) <= MAX_PLACE_DIGITS):
+        raise GatewayError(Reason.ERROR_REASON_INVALID_REQUEST, f"{name} must be a number.", param=name)
+    return int(text)
 
 
 def limit_of(query: dict[str, str], default: int, most: int) -> int:

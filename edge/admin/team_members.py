@@ -10,7 +10,7 @@ from gateway.v1 import keystore_pb2
 from edge.admin.columns import refuse_others, shown
 from edge.admin.endpoint import AdminRequest, AdminRoute, convert
 from edge.admin.memberships import MAX_ADDED, Joined, Member, Memberships, role_of
-from edge.admin.owner_rows import TEAM_MEMBER_COLUMNS, membership_row, user_row
+from edge.admin.owner_rows import TEAM_MEMBER_COLUMNS, Budgets, membership_row, user_row
 from edge.admin.owners import TEAM_MEMBER, USER, Owners
 from edge.admin.terms import fill_checked
 from edge.admin.words import Body, denied, invalid
@@ -153,7 +153,7 @@ def _terms(body: Body) -> keystore_pb2.Terms:
     return member.terms
 
 
-def _shown(result: _Result, team_id: str, budgets: object) -> dict[str, object]:
+def _shown(result: _Result, team_id: str, budgets: Budgets) -> dict[str, object]:
     joined = result.joined
     return {
         "user_id": joined.user.id if joined else result.member.user_id,
@@ -161,5 +161,5 @@ def _shown(result: _Result, team_id: str, budgets: object) -> dict[str, object]:
         "success": joined is not None,
         "error": result.error,
         "updated_user": user_row(joined.user, [team_id]) if joined else None,
-        "updated_team_membership": membership_row(joined.member, budgets) if joined else None,  # type: ignore[arg-type]
+        "updated_team_membership": membership_row(joined.member, budgets) if joined else None,
     }
