@@ -40,7 +40,8 @@ def filled_for(own: Params, defaults: Params, upper: Params) -> Params:
 
     What that is bound by goes before the configuration's defaults, and no less than its upper bounds.
     """
-    has = {name: value for name, value in own.items() if value not in (None, [], {}, "", False)}
+    # A limit of 0 is one, and equals False.
+    has = {name: value for name, value in own.items() if value or (value == 0 and value is not False)}
     if "max_budget" in has:
         # A budget comes with its own period, or with none.
         has.setdefault("budget_duration", None)
@@ -55,7 +56,8 @@ def filled_for(own: Params, defaults: Params, upper: Params) -> Params:
 
 
 def _measure(name: str, value: object) -> float:
-    """How much something is. A budget for a shorter time is more money, so there the shorter is the larger."""
+    """How much something is; of a duration, how long. Of budgets too, as in LiteLLM: a bound of 30d lets one of a day
+    by, which may be more money."""
     if name in _DURATIONS:
         if not isinstance(value, str):
             raise invalid(f"{name} must be a text.", name)
